@@ -1,0 +1,142 @@
+import { X509Certificate } from "node:crypto";
+import { type ErrorCode, messageOf, SignerError } from "../errors.ts";
+import * as x509 from "./x509.ts";
+
+/** A certificate in both readings that the proof needs: OpenSSL's for signatures, x509's for extensions. */
+interface Certificate {
+  readonly der: Uint8Array;
+  readonly native: X509Certificate;
+  readonly parsed: x509.X509Certificate;
+  readonly selfSigned: boolean;
+}
+
+/** A chain that holds together and may sign documents now. */
+export interface ProvenChain {
+  /** DER, leaf first, all of them. */
+  readonly certificates: readonly Uint8Array[];
+  /** DER, leaf first, without the root: what a SignedData carries. A self-signed leaf stays. */
+  readonly embedded: readonly Uint8Array[];
+  readonly leaf: X509Certificate;
+  /** The earliest end of validity in the chain. */
+  readonly notAfter: Date;
+}
+
+/** extendedKeyUsage values under which readers accept a signature on a document. */
+const DOCUMENT_USAGES: ReadonlySet<string> = new Set([
+  "2.5.29.37.0", // anyExtendedKeyUsage
+  "1.3.6.1.5.5.7.3.4", // emailProtection
+  "1.3.6.1.5.5.7.3.36", // documentSigning (RFC 9336)
+  "1.3.6.1.4.1.311.10.3.12", // Microsoft document signing
+  "1.2.840.113583.1.1.5", // Adobe authentic documents
+]);
+
+const MIN_RSA_BITS = 2048;
+
+/**
+ * Proves that the certificates are a chain, leaf first, whose leaf may sign documents at `now`
+ * (RFC 5280 §6.1, as far as it needs no trust anchor). That the key fits is proven in `credential.ts`.
+ *
+ * @throws SignerError `ERR_CERTIFICATE_*` that names the certificate and what is wrong with it
+ */
+export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain {
+  const chain = ders.map(parse);
+  const [leaf] = chain;
+  if (leaf === undefined)
+    throw new SignerError("ERR_CERTIFICATE_MALFORMED", "Cannot use a chain without certificates");
+  for (const [index, certificate] of chain.entries()) {
+    proveDates(certificate, now);
+    proveStrength(certificate);
+    const issuer = chain[index + 1];
+    if (issuer !== undefined) proveLink(certificate, issuer, index);
+  }
+  proveUsage(leaf);
+  const embedded = chain.filter((certificate, index) => index === 0 || !certificate.selfSigned);
+  return {
+    certificates: ders,
+    embedded: embedded.map(({ der }) => der),
+    leaf: leaf.native,
+    notAfter: new Date(Math.min(...chain.map(({ parsed }) => parsed.notAfter.getTime()))),
+  };
+}
+
+function parse(der: Uint8Array, index: number): Certificate {
+  try {
+    const native = new X509Certificate(der);
+    const parsed = new x509.X509Certificate(der as Uint8Array<ArrayBuffer>);
+    return { der, native, parsed, selfSigned: native.checkIssued(native) && native.verify(native.publicKey) };
+  } catch (error) {
+    throw new SignerError(
+      "ERR_CERTIFICATE_MALFORMED",
+      `Cannot read certificate ${index + 1} of the chain: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+}
+
+function proveDates({ parsed }: Certificate, now: Date): void {
+  if (now < parsed.notBefore) {
+    throw fault(
+      "ERR_CERTIFICATE_NOT_YET_VALID",
+      parsed,
+      `it is valid from ${parsed.notBefore.toISOString()}`,
+    );
+  }
+  if (now > parsed.notAfter) {
+    throw fault("ERR_CERTIFICATE_EXPIRED", parsed, `it expired at ${parsed.notAfter.toISOString()}`);
+  }
+}
+
+/** The signature of a root is looked at by nobody; every other one must stand on more than SHA-1. */
+function proveStrength({ parsed, native, selfSigned }: Certificate): void {
+  const { hash } = parsed.signatureAlgorithm as { hash?: { name?: string } };
+  if (!selfSigned && /^(MD|SHA-1$)/i.test(hash?.name ?? "")) {
+    throw fault("ERR_CERTIFICATE_WEAK", parsed, `it is signed with ${hash?.name}`);
+  }
+  const bits = native.publicKey.asymmetricKeyDetails?.modulusLength;
+  if (bits !== undefined && bits < MIN_RSA_BITS) {
+    throw fault("ERR_CERTIFICATE_WEAK", parsed, `its RSA key has ${bits} bits`);
+  }
+}
+
+function proveLink(subject: Certificate, issuer: Certificate, intermediates: number): void {
+  if (!subject.native.checkIssued(issuer.native) || !subject.native.verify(issuer.native.publicKey)) {
+    throw fault(
+      "ERR_CERTIFICATE_CHAIN",
+      subject.parsed,
+      `the next one in the file, "${issuer.parsed.subject}", did not issue it (the order is leaf first)`,
+    );
+  }
+  const constraints = issuer.parsed.getExtension(x509.BasicConstraintsExtension);
+  if (constraints?.ca !== true) throw fault("ERR_CERTIFICATE_CHAIN", issuer.parsed, "it is not a CA");
+  if (constraints.pathLength !== undefined && constraints.pathLength < intermediates) {
+    throw fault(
+      "ERR_CERTIFICATE_CHAIN",
+      issuer.parsed,
+      `its path length is limited to ${constraints.pathLength}`,
+    );
+  }
+}
+
+function proveUsage({ parsed }: Certificate): void {
+  const usages = parsed.getExtension(x509.KeyUsagesExtension)?.usages;
+  const signing = x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.nonRepudiation;
+  if (usages !== undefined && (usages & signing) === 0) {
+    throw fault(
+      "ERR_CERTIFICATE_USAGE",
+      parsed,
+      "its keyUsage has neither digitalSignature nor nonRepudiation",
+    );
+  }
+  const extended = parsed.getExtension(x509.ExtendedKeyUsageExtension)?.usages;
+  if (extended !== undefined && !extended.some((usage) => DOCUMENT_USAGES.has(String(usage)))) {
+    throw fault(
+      "ERR_CERTIFICATE_USAGE",
+      parsed,
+      `its extendedKeyUsage (${extended.join(", ")}) is for something else than documents`,
+    );
+  }
+}
+
+function fault(code: ErrorCode, certificate: x509.X509Certificate, state: string): SignerError {
+  return new SignerError(code, `Cannot sign with the certificate "${certificate.subject}": ${state}`);
+}

@@ -1,0 +1,50 @@
+import { randomBytes, verify } from "node:crypto";
+import type { SignatureAlgorithm } from "../algorithms.ts";
+import { SignerError } from "../errors.ts";
+import type { Signer } from "../signer.ts";
+import type { ProvenChain } from "./chain.ts";
+
+/** A key and a chain that are proven to belong together: all that a SignedData needs besides the digest. */
+export interface Credential {
+  /** The label of the key pair. */
+  readonly label: string;
+  readonly signer: Signer;
+  readonly chain: ProvenChain;
+}
+
+/**
+ * Proves with one signature that the leaf certifies the signer's key.
+ *
+ * @throws SignerError `ERR_CERTIFICATE_KEY_MISMATCH`, or what the signer throws
+ */
+export async function proveCredential(
+  label: string,
+  signer: Signer,
+  chain: ProvenChain,
+): Promise<Credential> {
+  const probe = randomBytes(32);
+  const signature = await signer.sign(probe);
+  if (!fits(signer.algorithm, chain, probe, signature)) {
+    throw new SignerError(
+      "ERR_CERTIFICATE_KEY_MISMATCH",
+      `Cannot sign with the certificate "${chain.leaf.subject.replaceAll("\n", ", ")}": ` +
+        `it is not for the key pair "${label}"`,
+    );
+  }
+  return Object.freeze({ label, signer, chain });
+}
+
+function fits(
+  algorithm: SignatureAlgorithm,
+  chain: ProvenChain,
+  data: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  const options = { ...algorithm.verifyOptions, key: chain.leaf.publicKey, dsaEncoding: "der" } as const;
+  try {
+    return verify(algorithm.hash.nodeName, data, options, signature);
+  } catch {
+    // OpenSSL throws where the certificate is for another type of key altogether.
+    return false;
+  }
+}

@@ -1,0 +1,88 @@
+import type { SignatureAlgorithm } from "../algorithms.ts";
+import { SignerError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { webCryptoSigner } from "../web_crypto_signer.ts";
+import { proveChain } from "./chain.ts";
+import { ChainFile } from "./chain_file.ts";
+import { type Credential, proveCredential } from "./credential.ts";
+import { createSelfSigned } from "./self_signed.ts";
+
+/** Where key pairs are found and made: the token, or a double of it. */
+export interface KeyStore {
+  findKeyPair(label: string, algorithm: SignatureAlgorithm): StoredKeyPair | undefined;
+  generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair>;
+}
+
+export interface StoredKeyPair extends CryptoKeyPair {
+  /** What an operator should know of the key. */
+  readonly warnings: readonly string[];
+}
+
+export interface OpenCredentialOptions {
+  readonly keys: KeyStore;
+  /** Signs with the private keys of `keys`. */
+  readonly crypto: Crypto;
+  readonly label: string;
+  readonly algorithm: SignatureAlgorithm;
+  /** Whether what is missing may be made. */
+  readonly autoProvision: boolean;
+  readonly certificate: { readonly directory: string; readonly subject: string; readonly days: number };
+  readonly now: () => Date;
+  readonly log: Log;
+}
+
+const PROVISION_HINT = "start once with HSM_AUTO_PROVISION=true to have it made";
+
+/**
+ * The credential of a key label, proven: its key pair on the token and its chain in `CERT_DIR`. With
+ * `autoProvision`, the pair is generated and a self-signed certificate made where there is none; what exists
+ * is never replaced.
+ *
+ * @throws SignerError `ERR_KEY_*`, `ERR_CERTIFICATE_*`, `ERR_TOKEN_*`
+ */
+export async function openCredential(options: OpenCredentialOptions): Promise<Credential> {
+  const { label, algorithm, crypto, now, log } = options;
+  const file = new ChainFile(options.certificate.directory, label);
+  const pair = options.keys.findKeyPair(label, algorithm) ?? (await makeKeyPair(options, file));
+  for (const warning of pair.warnings) log("warning", "key.exposed", { label, warning });
+  if (!file.exists()) await makeCertificate(options, file, pair);
+  const chain = proveChain(file.read(), now());
+  return proveCredential(label, webCryptoSigner(crypto, pair.privateKey, algorithm), chain);
+}
+
+async function makeKeyPair(options: OpenCredentialOptions, file: ChainFile): Promise<StoredKeyPair> {
+  const { label, algorithm } = options;
+  if (!options.autoProvision) {
+    throw new SignerError(
+      "ERR_KEY_NOT_FOUND",
+      `Cannot find the key pair "${label}" (HSM_KEY_LABEL) on the token: ${PROVISION_HINT}`,
+    );
+  }
+  if (file.exists()) {
+    // Somebody had a certificate for a key of this name: this is the wrong token, not a new one.
+    throw new SignerError(
+      "ERR_KEY_NOT_FOUND",
+      `Cannot find the key pair "${label}" (HSM_KEY_LABEL) on the token, but ${file.path} certifies one: ` +
+        "no new key is made; check HSM_TOKEN_LABEL, or move the file away",
+    );
+  }
+  options.log("info", "key.generating", { label, algorithm: algorithm.key.name });
+  return options.keys.generateKeyPair(label, algorithm);
+}
+
+async function makeCertificate(
+  options: OpenCredentialOptions,
+  file: ChainFile,
+  keys: StoredKeyPair,
+): Promise<void> {
+  if (!options.autoProvision) {
+    throw new SignerError(
+      "ERR_CERTIFICATE_NOT_FOUND",
+      `Cannot find the certificate chain ${file.path} (CERT_DIR): put it there, leaf first, in PEM, ` +
+        `or ${PROVISION_HINT}`,
+    );
+  }
+  const { crypto, algorithm, certificate, now } = options;
+  const der = await createSelfSigned({ crypto, keys, algorithm, ...certificate, now: now() });
+  if (file.create([der])) options.log("info", "certificate.created", { path: file.path });
+}

@@ -1,0 +1,40 @@
+import type { AttributeEvent } from "./cms/attributes.ts";
+import { CMS_PROFILE } from "./cms/attributes.ts";
+import { SignedDataBuilder } from "./cms/signed_data.ts";
+import type { Credential } from "./credential/credential.ts";
+
+/**
+ * Signs digests of documents with one credential: digest → signed attributes → signature → SignedData.
+ */
+export class DocumentSigner {
+  readonly credential: Credential;
+  readonly #builder: SignedDataBuilder;
+  readonly #now: () => Date;
+
+  constructor(credential: Credential, now: () => Date) {
+    this.credential = credential;
+    this.#now = now;
+    this.#builder = new SignedDataBuilder({
+      algorithm: credential.signer.algorithm,
+      certificates: credential.chain.embedded,
+      profile: CMS_PROFILE,
+    });
+  }
+
+  /** Length in bytes, at most, of the containers that `sign` returns: what a placeholder has to hold. */
+  get maxContainerLength(): number {
+    return this.#builder.maxLength;
+  }
+
+  /**
+   * @param digest of the byte range, of the credential's hash
+   * @returns the detached SignedData in its ContentInfo, DER
+   * @throws SignerError when the signer cannot sign now
+   */
+  async sign(digest: Uint8Array): Promise<Uint8Array> {
+    const event: AttributeEvent = { digest, time: this.#now() };
+    const attributes = this.#builder.signedAttributes(event);
+    const signature = await this.credential.signer.sign(attributes);
+    return this.#builder.container(attributes, signature);
+  }
+}

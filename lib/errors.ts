@@ -1,0 +1,68 @@
+/**
+ * Every way in which this service can fail on purpose. The codes are stable: clients, scripts and alarms
+ * match on them. Only `lib/http/problems.ts` turns a code into an HTTP status.
+ */
+export type ErrorCode =
+  // the operator's configuration
+  | "ERR_CONFIGURATION"
+  // the token, by what can be done about it (lib/hsm/return_codes.ts)
+  | "ERR_MODULE_UNUSABLE"
+  | "ERR_TOKEN_NOT_FOUND"
+  | "ERR_PIN_REJECTED"
+  | "ERR_TOKEN_UNAVAILABLE"
+  | "ERR_TOKEN_BUSY"
+  | "ERR_TOKEN_REFUSED"
+  | "ERR_TOKEN_FAULT"
+  | "ERR_SIGNATURE_WRONG"
+  | "ERR_SIGN_TIMEOUT"
+  // the key pair
+  | "ERR_KEY_NOT_FOUND"
+  | "ERR_KEY_AMBIGUOUS"
+  | "ERR_KEY_UNUSABLE"
+  // the certificate chain
+  | "ERR_CERTIFICATE_NOT_FOUND"
+  | "ERR_CERTIFICATE_MALFORMED"
+  | "ERR_CERTIFICATE_KEY_MISMATCH"
+  | "ERR_CERTIFICATE_CHAIN"
+  | "ERR_CERTIFICATE_USAGE"
+  | "ERR_CERTIFICATE_WEAK"
+  | "ERR_CERTIFICATE_NOT_YET_VALID"
+  | "ERR_CERTIFICATE_EXPIRED"
+  // the request
+  | "ERR_REQUEST_MALFORMED"
+  | "ERR_NOT_FOUND"
+  | "ERR_METHOD_NOT_ALLOWED"
+  | "ERR_MEDIA_TYPE"
+  | "ERR_CONTENT_ENCODING"
+  | "ERR_EXPECTATION"
+  | "ERR_HEADERS_TOO_LARGE"
+  | "ERR_BODY_TOO_LARGE"
+  | "ERR_BODY_TIMEOUT"
+  | "ERR_BODY_INCOMPLETE"
+  | "ERR_JSON_MALFORMED"
+  | "ERR_BASE64_MALFORMED"
+  | "ERR_MEMBER_INVALID"
+  | "ERR_DOCUMENT_MISSING"
+  | "ERR_DOCUMENT_EMPTY"
+  | "ERR_DIGEST_INVALID"
+  | "ERR_DIGEST_MISMATCH"
+  | "ERR_STOPPING";
+
+/**
+ * The one error of this service. Messages read "Cannot <do x>: <state>"; no message holds a PIN, a token
+ * value or a byte of a document. `cause` is kept for the log and never sent to a client.
+ */
+export class SignerError extends Error {
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options);
+    this.name = "SignerError";
+    this.code = code;
+  }
+}
+
+/** The text of anything that was thrown, for a message or a log line. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,111 @@
+import * as graphene from "graphene-pk11";
+import pkcs11 from "pkcs11js";
+import { messageOf, SignerError } from "../errors.ts";
+import { CKR_USER_ALREADY_LOGGED_IN, returnCodeOf, tokenError } from "./return_codes.ts";
+
+/**
+ * A loaded and initialized PKCS#11 library: the one owner of C_Initialize and C_Finalize
+ * (PKCS#11 v2.40 §5.4).
+ */
+export class Pkcs11Module {
+  readonly #module: graphene.Module;
+
+  private constructor(module: graphene.Module) {
+    this.#module = module;
+  }
+
+  /**
+   * Loads the library and initializes it for use by several threads. Without CKF_OS_LOCKING_OK the library
+   * is promised a single one, while C_Sign runs on libuv's threads: SoftHSM2 then dies of heap corruption.
+   */
+  static open(path: string): Pkcs11Module {
+    let module: graphene.Module;
+    try {
+      module = graphene.Module.load(path);
+    } catch (error) {
+      throw new SignerError(
+        "ERR_MODULE_UNUSABLE",
+        `Cannot load the PKCS#11 library ${path}: ${messageOf(error)}`,
+        {
+          cause: error,
+        },
+      );
+    }
+    try {
+      module.initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
+    } catch (error) {
+      throw tokenError(`initialize the PKCS#11 library ${path}`, error);
+    }
+    return new Pkcs11Module(module);
+  }
+
+  /**
+   * The slot of the token with this label, or of the only token there is. Slot ids are not a way to name
+   * one: SoftHSM2 makes them up anew, CloudHSM's does not fit into a JavaScript number.
+   *
+   * @throws SignerError `ERR_TOKEN_NOT_FOUND` that lists the tokens when it is not exactly one
+   */
+  slotOfToken(label: string | undefined): graphene.Slot {
+    const tokens = this.#tokens();
+    const matching =
+      label === undefined ? initialized(tokens) : tokens.filter((token) => token.label === label);
+    const [match] = matching;
+    if (match !== undefined && matching.length === 1) return match.slot;
+    const present = tokens.map((token) => `"${token.label}"`).join(", ") || "none";
+    const state =
+      label === undefined
+        ? `there are ${matching.length}, and HSM_TOKEN_LABEL does not say which`
+        : `${matching.length} are labelled "${label}"`;
+    throw new SignerError("ERR_TOKEN_NOT_FOUND", `Cannot choose a token: ${state}; present: ${present}`);
+  }
+
+  /** C_Finalize. The library stays loaded: unloading one that has threads of its own ends in a crash. */
+  close(): void {
+    this.#module.finalize();
+  }
+
+  #tokens(): TokenInSlot[] {
+    try {
+      const slots = this.#module.getSlots(true);
+      return Array.from({ length: slots.length }, (_, index) => describe(slots.items(index)));
+    } catch (error) {
+      throw tokenError("list the tokens", error);
+    }
+  }
+}
+
+interface TokenInSlot {
+  readonly slot: graphene.Slot;
+  readonly label: string;
+  readonly isInitialized: boolean;
+}
+
+function describe(slot: graphene.Slot): TokenInSlot {
+  const token = slot.getToken();
+  return {
+    slot,
+    label: token.label.replace(/[\s\0]+$/, ""),
+    isInitialized: (token.flags & graphene.TokenFlag.TOKEN_INITIALIZED) !== 0,
+  };
+}
+
+/** SoftHSM2 always shows one more token, to be initialized; a library that sets no such flag is taken as it is. */
+function initialized(tokens: TokenInSlot[]): TokenInSlot[] {
+  const some = tokens.filter((token) => token.isInitialized);
+  return some.length > 0 ? some : tokens;
+}
+
+/** A read-write session: CloudHSM knows no other kind. */
+export function openSession(slot: graphene.Slot): graphene.Session {
+  return slot.open(graphene.SessionFlag.SERIAL_SESSION | graphene.SessionFlag.RW_SESSION);
+}
+
+/** C_Login as CKU_USER; one login serves all sessions of the process (PKCS#11 v2.40 §5.6). */
+export function login(session: graphene.Session, pin: string): void {
+  try {
+    session.login(pin, graphene.UserType.USER);
+  } catch (error) {
+    if (returnCodeOf(error) === CKR_USER_ALREADY_LOGGED_IN) return;
+    throw tokenError("log in to the token", error);
+  }
+}

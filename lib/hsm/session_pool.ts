@@ -1,0 +1,206 @@
+import { deferred } from "../deferred.ts";
+import { SignerError } from "../errors.ts";
+
+export interface SessionPoolOptions<S> {
+  /** Sessions at most. */
+  readonly size: number;
+  /** Callers that may wait for a session before further ones are turned away. */
+  readonly maxWaiters: number;
+  /** How long a caller waits for a session, in milliseconds. */
+  readonly waitTimeoutMs: number;
+  /** How long a caller waits for its operation, in milliseconds; the lease lasts until the operation ends. */
+  readonly operationTimeoutMs: number;
+  open(): S;
+  close(session: S): void;
+  /** Whether a session may be used again after its operation failed with this error. */
+  isReusableAfter(error: unknown): boolean;
+}
+
+export interface SessionPoolState {
+  readonly size: number;
+  readonly open: number;
+  readonly leased: number;
+  /** Leased sessions whose caller has been answered already: operations that hang inside the module. */
+  readonly overdue: number;
+  readonly waiting: number;
+}
+
+interface Waiter<S> {
+  readonly resolve: (session: S) => void;
+  readonly reject: (error: unknown) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/**
+ * Sessions that are lent exclusively: a PKCS#11 session carries one operation at a time, and CloudHSM
+ * leaves it undefined what two of them produce.
+ *
+ * A session comes back into the pool only after success or an error that says nothing against it; otherwise
+ * it is closed, and the next caller gets a new one. An operation inside the module cannot be cancelled: when
+ * its time is up the caller is answered, but the lease lasts until the operation really ends.
+ */
+export class SessionPool<S> {
+  readonly #options: SessionPoolOptions<S>;
+  readonly #idle: S[] = [];
+  readonly #waiters: Waiter<S>[] = [];
+  #size: number;
+  #leased = 0;
+  #overdue = 0;
+  #closing = false;
+  #drained: (() => void) | undefined;
+
+  constructor(options: SessionPoolOptions<S>) {
+    this.#options = options;
+    this.#size = options.size;
+  }
+
+  get state(): SessionPoolState {
+    return {
+      size: this.#size,
+      open: this.#idle.length + this.#leased,
+      leased: this.#leased,
+      overdue: this.#overdue,
+      waiting: this.#waiters.length,
+    };
+  }
+
+  /**
+   * Opens all sessions now, so that no request pays for it. Where the token gives fewer than were asked
+   * for, the pool is as large as the token allows.
+   *
+   * @returns the error of the first session that could not be opened, if one could not
+   * @throws that error when no session could be opened at all
+   */
+  fill(): unknown {
+    while (this.#idle.length + this.#leased < this.#size) {
+      try {
+        this.#idle.push(this.#options.open());
+      } catch (error) {
+        this.#size = this.#idle.length + this.#leased;
+        if (this.#size === 0) throw error;
+        return error;
+      }
+    }
+    return undefined;
+  }
+
+  /**
+   * Lends a session for one operation.
+   *
+   * @param use must settle only when no call on the session is under way any more
+   * @throws SignerError `ERR_TOKEN_BUSY` when no session came free in time, `ERR_SIGN_TIMEOUT` when the
+   *   operation took too long, `ERR_STOPPING` when the pool is closed; and whatever `use` throws
+   */
+  async withSession<T>(use: (session: S) => Promise<T>): Promise<T> {
+    const session = await this.#acquire();
+    const lease = { overdue: false };
+    const operation = use(session);
+    operation.then(
+      () => this.#release(session, lease, true),
+      (error: unknown) => this.#release(session, lease, this.#options.isReusableAfter(error)),
+    );
+    return this.#untilDeadline(operation, lease);
+  }
+
+  /**
+   * Lends no more, lets the running operations end, closes the sessions.
+   *
+   * @returns how many operations were still running after `graceMs`; their sessions are left open
+   */
+  async close(graceMs: number): Promise<number> {
+    this.#closing = true;
+    for (const waiter of this.#waiters.splice(0)) this.#refuse(waiter, stopping());
+    for (const session of this.#idle.splice(0)) this.#closeQuietly(session);
+    if (this.#leased > 0) {
+      const { promise, resolve } = deferred<void>();
+      const timer = setTimeout(resolve, graceMs);
+      this.#drained = resolve;
+      await promise;
+      clearTimeout(timer);
+    }
+    return this.#leased;
+  }
+
+  async #acquire(): Promise<S> {
+    if (this.#closing) throw stopping();
+    const idle = this.#idle.pop();
+    if (idle !== undefined) {
+      this.#leased += 1;
+      return idle;
+    }
+    if (this.#leased < this.#size) {
+      const session = this.#options.open();
+      this.#leased += 1;
+      return session;
+    }
+    if (this.#waiters.length >= this.#options.maxWaiters) {
+      throw new SignerError(
+        "ERR_TOKEN_BUSY",
+        `Cannot get a session: ${this.#waiters.length} callers wait already`,
+      );
+    }
+    return await this.#wait();
+  }
+
+  #wait(): Promise<S> {
+    const { promise, resolve, reject } = deferred<S>();
+    const timer = setTimeout(() => {
+      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
+      reject(new SignerError("ERR_TOKEN_BUSY", `Cannot get a session: all ${this.#size} are in use`));
+    }, this.#options.waitTimeoutMs);
+    const waiter: Waiter<S> = { resolve, reject, timer };
+    this.#waiters.push(waiter);
+    return promise;
+  }
+
+  #untilDeadline<T>(operation: Promise<T>, lease: { overdue: boolean }): Promise<T> {
+    const { promise, resolve, reject } = deferred<T>();
+    const limit = this.#options.operationTimeoutMs;
+    const timer = setTimeout(() => {
+      lease.overdue = true;
+      this.#overdue += 1;
+      reject(new SignerError("ERR_SIGN_TIMEOUT", `Cannot sign: the token has not answered for ${limit} ms`));
+    }, limit);
+    operation.then(resolve, reject).finally(() => clearTimeout(timer));
+    return promise;
+  }
+
+  #release(session: S, lease: { overdue: boolean }, reusable: boolean): void {
+    this.#leased -= 1;
+    if (lease.overdue) this.#overdue -= 1;
+    if (this.#closing || lease.overdue || !reusable) this.#closeQuietly(session);
+    else this.#idle.push(session);
+    if (this.#closing && this.#leased === 0) this.#drained?.();
+    this.#serveNext();
+  }
+
+  #serveNext(): void {
+    const waiter = this.#waiters.shift();
+    if (waiter === undefined) return;
+    try {
+      const session = this.#idle.pop() ?? this.#options.open();
+      this.#leased += 1;
+      clearTimeout(waiter.timer);
+      waiter.resolve(session);
+    } catch (error) {
+      this.#refuse(waiter, error);
+      this.#serveNext();
+    }
+  }
+
+  #refuse(waiter: Waiter<S>, error: unknown): void {
+    clearTimeout(waiter.timer);
+    waiter.reject(error);
+  }
+
+  /** A session that cannot be closed is gone already, or its token is. */
+  #closeQuietly(session: S): void {
+    try {
+      this.#options.close(session);
+    } catch {}
+  }
+}
+
+function stopping(): SignerError {
+  return new SignerError("ERR_STOPPING", "Cannot get a session: the service is stopping");
+}

@@ -1,0 +1,69 @@
+import { SignerError } from "../errors.ts";
+
+/** Characters decoded at once, at most: a multiple of four that fits the scratch buffer. */
+const MAX_CHARACTERS = 64 * 1024;
+
+/**
+ * Decodes base64 (RFC 4648 §4) as it arrives, strictly: padded, without line breaks, nothing else between.
+ * Node's own decoder skips what it does not know, so it would hash another document than the one that was
+ * meant.
+ */
+export class Base64Decoder {
+  readonly #onBytes: (bytes: Buffer) => void;
+  readonly #scratch = Buffer.allocUnsafeSlow((MAX_CHARACTERS / 4) * 3);
+  /** Up to three characters that wait for the rest of their group of four. */
+  #pending = "";
+  #ended = false;
+
+  /** @param onBytes must be done with the bytes when it returns: they are overwritten by the next ones */
+  constructor(onBytes: (bytes: Buffer) => void) {
+    this.#onBytes = onBytes;
+  }
+
+  /**
+   * @param text ASCII bytes
+   * @throws SignerError `ERR_BASE64_MALFORMED`
+   */
+  write(text: Buffer): void {
+    for (let start = 0; start < text.length; ) {
+      const end = Math.min(start + MAX_CHARACTERS - this.#pending.length, text.length);
+      this.#decode(this.#pending + text.toString("latin1", start, end));
+      start = end;
+    }
+  }
+
+  /** @throws SignerError `ERR_BASE64_MALFORMED` when characters are missing */
+  end(): void {
+    if (this.#pending !== "") throw malformed("its length is not a multiple of 4");
+  }
+
+  #decode(text: string): void {
+    const whole = text.length - (text.length % 4);
+    this.#pending = text.slice(whole);
+    if (whole === 0) return;
+    if (this.#ended) throw malformed("it goes on after its padding");
+    const groups = whole === text.length ? text : text.slice(0, whole);
+    const padding = groups.endsWith("==") ? 2 : groups.endsWith("=") ? 1 : 0;
+    this.#ended = padding > 0;
+    const length = this.#scratch.write(groups, "base64");
+    // A character that the decoder skips shows as a length that is too short; it takes "-" and "_" for "+"
+    // and "/", which shows only by looking.
+    if (length !== (whole / 4) * 3 - padding || groups.includes("-") || groups.includes("_")) {
+      throw malformed("it holds a character that is not base64");
+    }
+    const bytes = this.#scratch.subarray(0, length);
+    if (padding > 0) requireZeroBits(bytes, groups.slice(-4));
+    this.#onBytes(bytes);
+  }
+}
+
+/** The bits that the padding leaves over must be zero (RFC 4648 §3.5): otherwise characters were lost. */
+function requireZeroBits(bytes: Buffer, lastGroup: string): void {
+  const rest = bytes.subarray(bytes.length - (lastGroup.endsWith("==") ? 1 : 2));
+  if (rest.toString("base64") !== lastGroup)
+    throw malformed("its last characters hold bits that do not count");
+}
+
+function malformed(state: string): SignerError {
+  return new SignerError("ERR_BASE64_MALFORMED", `Cannot decode encodedContents as base64: ${state}`);
+}

@@ -1,0 +1,211 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo, Socket } from "node:net";
+import { SignerError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { readBody } from "./body_reader.ts";
+import type { HttpHandler, HttpReply } from "./exchange.ts";
+import { problemReply } from "./problems.ts";
+
+export interface HttpServerOptions {
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+  readonly maxBodyBytes: number;
+  readonly handler: HttpHandler;
+  readonly log: Log;
+  readonly limits?: Partial<HttpLimits>;
+}
+
+/** What a client may take of the server besides the size of its body. */
+export interface HttpLimits {
+  /** For the whole head of a request, in milliseconds. */
+  readonly headersTimeoutMs: number;
+  /** In each such time, in milliseconds, a body must bring `minBytesPerWindow` bytes, or end. */
+  readonly bodyWindowMs: number;
+  readonly minBytesPerWindow: number;
+  /** A connection without a request, in milliseconds; longer than what a load balancer waits (60 s). */
+  readonly keepAliveMs: number;
+  /** After a reply to a request whose body goes on, in milliseconds. */
+  readonly lingerMs: number;
+  readonly maxConnections: number;
+}
+
+const DEFAULT_LIMITS: HttpLimits = {
+  headersTimeoutMs: 10_000,
+  bodyWindowMs: 30_000,
+  minBytesPerWindow: 32 * 1024,
+  keepAliveMs: 65_000,
+  lingerMs: 2_000,
+  maxConnections: 2_048,
+};
+
+const MAX_HEADERS = 64;
+const PATH_END = /[?#]/;
+
+/** The HTTP side of the service: sockets, limits and time; what is answered is the handler's. */
+export class HttpServer {
+  readonly #server: Server;
+  readonly #options: HttpServerOptions;
+  readonly #limits: HttpLimits;
+  #stopping = false;
+
+  private constructor(options: HttpServerOptions) {
+    this.#options = options;
+    this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const { headersTimeoutMs, keepAliveMs, maxConnections } = this.#limits;
+    this.#server = createServer({
+      headersTimeout: headersTimeoutMs,
+      // A body is watched for its progress, not for its total time: size does not matter.
+      requestTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
+    });
+    this.#server.maxConnections = maxConnections;
+    this.#server.maxHeadersCount = MAX_HEADERS;
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
+      void this.#answer(request, response);
+    };
+    this.#server.on("request", answer);
+    // "100 Continue" is sent when the body is wanted, so that what is refused is not sent first.
+    this.#server.on("checkContinue", answer);
+    this.#server.on("checkExpectation", (_request, response: ServerResponse) => {
+      send(response, problemReply(new SignerError("ERR_EXPECTATION", "Cannot meet the Expect field")), true);
+    });
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(error, socket));
+  }
+
+  /** @throws Error of `listen`, such as EADDRINUSE */
+  static async listen(options: HttpServerOptions): Promise<HttpServer> {
+    const server = new HttpServer(options);
+    await new Promise<void>((resolve, reject) => {
+      server.#server.once("error", reject);
+      server.#server.listen(options.port, options.host, resolve);
+    });
+    return server;
+  }
+
+  /** Where it listens, as in `http://127.0.0.1:3756`. */
+  get url(): string {
+    const { address, port, family } = this.#server.address() as AddressInfo;
+    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+  }
+
+  /** Accepts no more, answers what is in flight for at most `graceMs`, then cuts what is left. */
+  async stop(graceMs: number): Promise<void> {
+    this.#stopping = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
+    await closed;
+    clearTimeout(timer);
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    let bodyIsRead = false;
+    const { maxBodyBytes, handler, log } = this.#options;
+    try {
+      const reply = await handler({
+        method: request.method ?? "",
+        path: (request.url ?? "").split(PATH_END)[0] ?? "",
+        header: (name) => {
+          const value = request.headers[name];
+          return Array.isArray(value) ? value.join(", ") : value;
+        },
+        readBody: async (sink) => {
+          await readBody(request, response, sink, { maxBodyBytes, ...this.#limits });
+          bodyIsRead = true;
+        },
+      });
+      await this.#send(request, response, reply, bodyIsRead);
+    } catch (error) {
+      log("error", "http.failed", { error });
+      await this.#send(request, response, problemReply(error), bodyIsRead);
+    }
+  }
+
+  async #send(
+    request: IncomingMessage,
+    response: ServerResponse,
+    reply: HttpReply,
+    bodyIsRead: boolean,
+  ): Promise<void> {
+    if (response.destroyed || response.headersSent) return;
+    if (bodyIsRead || !hasBody(request)) {
+      send(response, reply, this.#stopping);
+      return;
+    }
+    await sendAndLinger(request, response, reply, this.#limits.lingerMs);
+  }
+}
+
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
+}
+
+function send(response: ServerResponse, reply: HttpReply, isLast: boolean): void {
+  writeHead(response, reply, isLast);
+  response.end(reply.body);
+}
+
+function writeHead(response: ServerResponse, { status, headers, body }: HttpReply, isLast: boolean): void {
+  response.writeHead(status, {
+    ...headers,
+    "x-content-type-options": "nosniff",
+    ...(status === 204 ? {} : { "content-length": Buffer.byteLength(body ?? "") }),
+    ...(isLast ? { connection: "close" } : {}),
+  });
+}
+
+/**
+ * Replies to a request whose body is still coming. Closing at once would reset the connection, and the client
+ * would see that instead of the reply; so the rest is taken and thrown away for a while.
+ */
+async function sendAndLinger(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: HttpReply,
+  lingerMs: number,
+): Promise<void> {
+  writeHead(response, reply, true);
+  if (reply.body !== undefined && request.method !== "HEAD") response.write(reply.body);
+  else response.flushHeaders();
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, lingerMs);
+    const done = (): void => {
+      clearTimeout(timer);
+      resolve();
+    };
+    request.once("end", done).once("close", done).once("error", done).resume();
+  });
+  response.end();
+  request.destroy();
+}
+
+/** Answers what never became a request: the parser and the clock of the head have spoken (RFC 9110 §15.5). */
+function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (!socket.writable || error.code === "ECONNRESET") {
+    socket.destroy();
+    return;
+  }
+  const { status, headers, body } = problemReply(parserProblem(error.code));
+  const lines = Object.entries({
+    ...headers,
+    connection: "close",
+    "content-length": Buffer.byteLength(String(body)),
+  });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  socket.end(`HTTP/1.1 ${status} \r\n${head}\r\n${body}`, () => socket.destroy());
+}
+
+function parserProblem(code: string | undefined): SignerError {
+  if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
+    return new SignerError("ERR_BODY_TIMEOUT", "Cannot read the request: its head did not arrive in time");
+  }
+  if (code === "HPE_HEADER_OVERFLOW") {
+    return new SignerError(
+      "ERR_HEADERS_TOO_LARGE",
+      "Cannot read the request: its header fields are too large",
+    );
+  }
+  return new SignerError("ERR_REQUEST_MALFORMED", "Cannot read the request: it is not HTTP/1.1");
+}

@@ -1,0 +1,99 @@
+import type { HashAlgorithm } from "../algorithms.ts";
+import { SignerError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { withCors } from "./cors.ts";
+import type { HttpHandler, HttpReply, HttpRequest } from "./exchange.ts";
+import { negotiate } from "./media_types.ts";
+import { problemReply } from "./problems.ts";
+import { readDigest } from "./sign_request.ts";
+
+/** What the routes need of the service behind them. */
+export interface Routes {
+  readonly hash: HashAlgorithm;
+  /** @returns the SignedData over a digest, DER */
+  sign(digest: Uint8Array): Promise<Uint8Array>;
+  /** The certificate chain, PEM, leaf first. */
+  readonly certificatePem: string;
+  /**
+   * Facts for a person who asks whether the service can sign.
+   *
+   * @throws SignerError with the reason when it cannot
+   */
+  readiness(): Promise<Readonly<Record<string, unknown>>>;
+  readonly corsOrigins: readonly string[];
+  readonly log: Log;
+}
+
+type Methods = Readonly<Record<string, HttpHandler>>;
+
+const DER_TYPES = ["application/pkcs7-signature", "application/cms"];
+const JSON_HEADERS = { "content-type": "application/json" };
+const NOT_STORED = { "cache-control": "no-store" };
+
+/** The service's paths: a request goes in, a reply comes out; errors become problems here. */
+export function createRoutes(routes: Routes): HttpHandler {
+  const paths: ReadonlyMap<string, Methods> = new Map<string, Methods>([
+    ["/sign", { POST: (request) => sign(routes, request) }],
+    ["/certificate", readable(() => certificate(routes))],
+    ["/healthz", readable(() => ({ status: 200, headers: JSON_HEADERS, body: '{"status":"ok"}' }))],
+    ["/readyz", readable(() => ready(routes))],
+  ]);
+  const methodsOf = (path: string): string[] => Object.keys(paths.get(path) ?? {});
+  return withCors(
+    (request) => dispatch(paths.get(request.path), request, routes.log),
+    routes.corsOrigins,
+    methodsOf,
+  );
+}
+
+async function dispatch(methods: Methods | undefined, request: HttpRequest, log: Log): Promise<HttpReply> {
+  try {
+    if (methods === undefined) throw new SignerError("ERR_NOT_FOUND", "Cannot find this path");
+    const handler = methods[request.method];
+    if (handler !== undefined) return await handler(request);
+    const allow = [...Object.keys(methods), "OPTIONS"].join(", ");
+    if (request.method === "OPTIONS") return { status: 204, headers: { allow } };
+    return problemReply(
+      new SignerError("ERR_METHOD_NOT_ALLOWED", `Cannot use this method here; it takes ${allow}`),
+      {
+        allow,
+      },
+    );
+  } catch (error) {
+    const reply = problemReply(error, NOT_STORED);
+    if (reply.status >= 500) log("error", "request.failed", { path: request.path, error });
+    return reply;
+  }
+}
+
+async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
+  const signedData = await routes.sign(await readDigest(request, routes.hash));
+  const type = negotiate(request.header("accept"), ["application/json", ...DER_TYPES]);
+  const isDer = DER_TYPES.includes(type);
+  return {
+    status: 200,
+    headers: { ...NOT_STORED, "content-type": type },
+    body: isDer ? signedData : `{"p7":"${Buffer.from(signedData).toString("base64")}"}`,
+  };
+}
+
+function certificate(routes: Routes): HttpReply {
+  return {
+    status: 200,
+    headers: { "content-type": "application/pem-certificate-chain", "cache-control": "no-cache" },
+    body: routes.certificatePem,
+  };
+}
+
+async function ready(routes: Routes): Promise<HttpReply> {
+  const facts = await routes.readiness();
+  return {
+    status: 200,
+    headers: { ...JSON_HEADERS, ...NOT_STORED },
+    body: JSON.stringify({ status: "ready", ...facts }),
+  };
+}
+
+function readable(handler: HttpHandler): Methods {
+  return { GET: handler, HEAD: handler };
+}

@@ -1,0 +1,56 @@
+import { messageOf, SignerError } from "./errors.ts";
+import type { Log } from "./log.ts";
+
+export interface ReadinessOptions {
+  /** One real signature. */
+  probe(): Promise<unknown>;
+  /** How long a probe may take, in milliseconds. */
+  readonly deadlineMs: number;
+  /** How long an answer is good for, in milliseconds: anybody may ask, and a probe costs a signature. */
+  readonly validityMs: number;
+  readonly log: Log;
+  /** Milliseconds on a clock that only goes forward. */
+  readonly clock?: () => number;
+}
+
+/** Whether the token signs, found out by signing: one probe at a time, however many ask. */
+export class Readiness {
+  readonly #options: ReadinessOptions;
+  readonly #clock: () => number;
+  #answer: { readonly promise: Promise<void>; readonly askedAt: number } | undefined;
+  #wasReady = true;
+
+  constructor(options: ReadinessOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? (() => performance.now());
+  }
+
+  /** @throws SignerError with the reason when the token does not sign */
+  async check(): Promise<void> {
+    const now = this.#clock();
+    if (this.#answer === undefined || now - this.#answer.askedAt >= this.#options.validityMs) {
+      this.#answer = { promise: this.#probe(), askedAt: now };
+    }
+    await this.#answer.promise;
+  }
+
+  async #probe(): Promise<void> {
+    const { deadlineMs, log } = this.#options;
+    let timer: NodeJS.Timeout | undefined;
+    const deadline = new Promise<never>((_, reject) => {
+      const late = new SignerError("ERR_SIGN_TIMEOUT", `Cannot sign: no answer for ${deadlineMs} ms`);
+      timer = setTimeout(() => reject(late), deadlineMs);
+    });
+    try {
+      await Promise.race([this.#options.probe(), deadline]);
+      if (!this.#wasReady) log("info", "ready.again");
+      this.#wasReady = true;
+    } catch (error) {
+      if (this.#wasReady) log("error", "ready.no_more", { reason: messageOf(error) });
+      this.#wasReady = false;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}

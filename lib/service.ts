@@ -1,0 +1,122 @@
+import { randomBytes } from "node:crypto";
+import type { Config } from "./config.ts";
+import { ChainFile } from "./credential/chain_file.ts";
+import { openCredential } from "./credential/open_credential.ts";
+import { DocumentSigner } from "./document_signer.ts";
+import { messageOf } from "./errors.ts";
+import { Token } from "./hsm/token.ts";
+import { TokenCrypto } from "./hsm/token_crypto.ts";
+import { HttpServer } from "./http/http_server.ts";
+import { createRoutes } from "./http/routes.ts";
+import type { Log } from "./log.ts";
+import { Readiness } from "./readiness.ts";
+
+export interface ServiceOptions {
+  readonly config: Config;
+  readonly log: Log;
+  readonly now?: () => Date;
+}
+
+/** A running service. */
+export interface Service {
+  readonly url: string;
+  /**
+   * Stops accepting, answers what is in flight, logs out.
+   *
+   * @returns whether everything ended within `graceMs`
+   */
+  stop(graceMs: number): Promise<boolean>;
+}
+
+/** The length of an Adobe placeholder as the Web SDK makes it by default is 16,385 bytes. */
+const DEFAULT_PLACEHOLDER_BYTES = 16_384;
+const READY_DEADLINE_MS = 2_000;
+const READY_VALIDITY_MS = 1_000;
+
+/**
+ * Builds the service out of its parts, in the order in which they need each other: token → credential →
+ * document signer → routes → socket. Nothing listens before the credential is proven.
+ *
+ * @throws SignerError when a part cannot be built; what was opened is closed again
+ */
+export async function startService({
+  config,
+  log,
+  now = () => new Date(),
+}: ServiceOptions): Promise<Service> {
+  const token = Token.open({ ...config.token, log });
+  try {
+    const credential = await openCredential({
+      keys: token,
+      crypto: new TokenCrypto(token),
+      label: config.key.label,
+      algorithm: config.signature,
+      autoProvision: config.key.autoProvision,
+      certificate: config.certificate,
+      now,
+      log,
+    });
+    const signer = new DocumentSigner(credential, now);
+    warnOfLargeContainers(signer, log);
+    const server = await listen(config, token, signer, log);
+    log("info", "listening", { url: server.url, ...describe(signer) });
+    return { url: server.url, stop: (graceMs) => stop(server, token, graceMs) };
+  } catch (error) {
+    await token.close(0);
+    throw error;
+  }
+}
+
+function listen(config: Config, token: Token, signer: DocumentSigner, log: Log): Promise<HttpServer> {
+  const { credential } = signer;
+  const readiness = new Readiness({
+    probe: () => signer.sign(randomBytes(config.signature.hash.length)),
+    deadlineMs: READY_DEADLINE_MS,
+    validityMs: READY_VALIDITY_MS,
+    log,
+  });
+  const handler = createRoutes({
+    hash: config.signature.hash,
+    sign: (digest) => signer.sign(digest),
+    certificatePem: ChainFile.toPem(credential.chain.certificates),
+    readiness: async () => {
+      await readiness.check();
+      return { ...describe(signer), sessions: token.sessions };
+    },
+    corsOrigins: config.http.corsOrigins,
+    log,
+  });
+  return HttpServer.listen({ ...config.http, handler, log });
+}
+
+/** What the service signs with, for a log or a person. */
+function describe({ credential, maxContainerLength }: DocumentSigner): Record<string, unknown> {
+  const { algorithm } = credential.signer;
+  return {
+    credential: credential.label,
+    algorithm: `${algorithm.key.name} ${algorithm.scheme} ${algorithm.hash.name}`,
+    certificateNotAfter: credential.chain.notAfter.toISOString(),
+    maxContainerBytes: maxContainerLength,
+  };
+}
+
+function warnOfLargeContainers({ maxContainerLength }: DocumentSigner, log: Log): void {
+  if (maxContainerLength <= DEFAULT_PLACEHOLDER_BYTES) return;
+  log("warning", "container.large", {
+    maxContainerBytes: maxContainerLength,
+    advice: "the chain is long: set placeholderSize in the front end, or leave certificates out",
+  });
+}
+
+async function stop(server: HttpServer, token: Token, graceMs: number): Promise<boolean> {
+  const deadline = performance.now() + graceMs;
+  await server.stop(graceMs);
+  return token.close(Math.max(deadline - performance.now(), 0));
+}
+
+/** The sentences that an operator reads when the service does not start. */
+export function startFailure(error: unknown): readonly string[] {
+  return error instanceof Error && "mistakes" in error && Array.isArray(error.mistakes)
+    ? error.mistakes.map(String)
+    : [`${messageOf(error)}.`];
+}

@@ -1,0 +1,17 @@
+import type { SignatureAlgorithm } from "./algorithms.ts";
+
+/**
+ * Something that signs: the seam between the SignedData and whatever holds the private key. It stands
+ * alone; a token, a software key and a test double all look like this from above.
+ */
+export interface Signer {
+  readonly algorithm: SignatureAlgorithm;
+
+  /**
+   * Hashes and signs the bytes.
+   *
+   * @returns the signature value as X.509 and CMS carry it (RFC 5652 §5.4): DER for ECDSA
+   * @throws SignerError when the key cannot be used now
+   */
+  sign(data: Uint8Array): Promise<Uint8Array>;
+}
