@@ -1,7 +1,7 @@
-import type { AttributeEvent } from "./cms/attributes.ts";
-import { CMS_PROFILE } from "./cms/attributes.ts";
+import { type AttributeEvent, CMS_PROFILE } from "./cms/attributes.ts";
 import { SignedDataBuilder } from "./cms/signed_data.ts";
 import type { Credential } from "./credential/credential.ts";
+import { SignerError } from "./errors.ts";
 
 /**
  * Signs digests of documents with one credential: digest → signed attributes → signature → SignedData.
@@ -29,10 +29,18 @@ export class DocumentSigner {
   /**
    * @param digest of the byte range, of the credential's hash
    * @returns the detached SignedData in its ContentInfo, DER
-   * @throws SignerError when the signer cannot sign now
+   * @throws SignerError when the signer cannot sign now, or the chain has expired
    */
   async sign(digest: Uint8Array): Promise<Uint8Array> {
-    const event: AttributeEvent = { digest, time: this.#now() };
+    const time = this.#now();
+    const { notAfter } = this.credential.chain;
+    if (time > notAfter) {
+      throw new SignerError(
+        "ERR_CERTIFICATE_EXPIRED",
+        `Cannot sign: the chain expired at ${notAfter.toISOString()}`,
+      );
+    }
+    const event: AttributeEvent = { digest, time };
     const attributes = this.#builder.signedAttributes(event);
     const signature = await this.credential.signer.sign(attributes);
     return this.#builder.container(attributes, signature);

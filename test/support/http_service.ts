@@ -1,0 +1,50 @@
+import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import { ChainFile } from "../../lib/credential/chain_file.ts";
+import type { Credential } from "../../lib/credential/credential.ts";
+import { DocumentSigner } from "../../lib/document_signer.ts";
+import { type HttpLimits, HttpServer } from "../../lib/http/http_server.ts";
+import { createRoutes, type Routes } from "../../lib/http/routes.ts";
+import { softwareCredential } from "./software.ts";
+import { recordingLog } from "./token.ts";
+
+/** The HTTP side of the service with a software key behind it: all that a hostile client can reach. */
+export interface SoftwareService {
+  readonly server: HttpServer;
+  readonly url: string;
+  readonly certificatePem: string;
+  readonly credential: Credential;
+  readonly events: ReturnType<typeof recordingLog>["events"];
+}
+
+export interface SoftwareServiceOptions {
+  readonly routes?: Partial<Routes>;
+  readonly limits?: Partial<HttpLimits>;
+  readonly maxBodyBytes?: number;
+}
+
+/** P-256, since it is quick to make; the caller stops `server`. */
+export async function startSoftwareService(options: SoftwareServiceOptions = {}): Promise<SoftwareService> {
+  const algorithm = signatureAlgorithm("P-256", "SHA-256");
+  const credential = await softwareCredential(algorithm);
+  const signer = new DocumentSigner(credential, () => new Date());
+  const certificatePem = ChainFile.toPem(credential.chain.certificates);
+  const { log, events } = recordingLog();
+  const handler = createRoutes({
+    hash: algorithm.hash,
+    sign: (digest) => signer.sign(digest),
+    certificatePem,
+    readiness: async () => ({}),
+    corsOrigins: [],
+    log,
+    ...options.routes,
+  });
+  const server = await HttpServer.listen({
+    host: "127.0.0.1",
+    port: 0,
+    maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
+    handler,
+    log,
+    ...(options.limits ? { limits: options.limits } : {}),
+  });
+  return { server, url: server.url, certificatePem, credential, events };
+}

@@ -1,0 +1,54 @@
+import { webcrypto } from "node:crypto";
+import type { SignatureAlgorithm } from "../../lib/algorithms.ts";
+import { proveChain } from "../../lib/credential/chain.ts";
+import { type Credential, proveCredential } from "../../lib/credential/credential.ts";
+import type { KeyStore, StoredKeyPair } from "../../lib/credential/open_credential.ts";
+import { createSelfSigned } from "../../lib/credential/self_signed.ts";
+import { webCryptoSigner } from "../../lib/web_crypto_signer.ts";
+
+export const softwareCrypto = webcrypto as Crypto;
+
+/** A key pair of the platform's WebCrypto, as the row describes it. */
+export async function softwareKeyPair(algorithm: SignatureAlgorithm): Promise<CryptoKeyPair> {
+  const { key, keyAlgorithm } = algorithm;
+  const params =
+    key.kind === "RSA"
+      ? { ...keyAlgorithm, modulusLength: key.modulusLength, publicExponent: new Uint8Array([1, 0, 1]) }
+      : keyAlgorithm;
+  return (await softwareCrypto.subtle.generateKey(params, false, ["sign", "verify"])) as CryptoKeyPair;
+}
+
+/** A key store that lives in memory: the double of a token. */
+export class SoftwareKeyStore implements KeyStore {
+  readonly pairs: Map<string, StoredKeyPair> = new Map();
+  generated = 0;
+
+  findKeyPair(label: string): StoredKeyPair | undefined {
+    return this.pairs.get(label);
+  }
+
+  async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair> {
+    const pair = { ...(await softwareKeyPair(algorithm)), warnings: [] };
+    this.pairs.set(label, pair);
+    this.generated += 1;
+    return pair;
+  }
+}
+
+/** A proven credential with a software key and a self-signed certificate, valid around `now`. */
+export async function softwareCredential(
+  algorithm: SignatureAlgorithm,
+  now: Date = new Date(),
+): Promise<Credential> {
+  const keys = await softwareKeyPair(algorithm);
+  const der = await createSelfSigned({
+    crypto: softwareCrypto,
+    keys,
+    algorithm,
+    subject: "CN=Software signer, O=Tests",
+    days: 30,
+    now,
+  });
+  const signer = webCryptoSigner(softwareCrypto, keys.privateKey, algorithm);
+  return proveCredential("software", signer, proveChain([der], now));
+}
