@@ -63,7 +63,16 @@ export async function generateKeyPair(
   session.generateKeyPair(
     algorithm.key.kind === "RSA" ? graphene.KeyGenMechanism.RSA : graphene.KeyGenMechanism.EC,
     { ...common, verify: true, ...domainAttributes(algorithm.key) },
-    { ...common, sign: true, sensitive: true, extractable: false },
+    // What it is not for is said too: libraries differ in their defaults.
+    {
+      ...common,
+      sign: true,
+      decrypt: false,
+      unwrap: false,
+      derive: false,
+      sensitive: true,
+      extractable: false,
+    },
     (error: Error | null, keys: graphene.IKeyPair | null) => (keys === null ? reject(error) : resolve(keys)),
   );
   try {

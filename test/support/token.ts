@@ -1,5 +1,5 @@
 import { softHsmToken } from "../../dev/softhsm.ts";
-import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithms.ts";
 import { Token, type TokenOptions } from "../../lib/hsm/token.ts";
 import type { Log } from "../../lib/log.ts";
 import { Secret } from "../../lib/secret.ts";
@@ -36,7 +36,7 @@ export function openTestToken(token: TestToken, options: Partial<TokenOptions> =
 }
 
 /** Every way to sign that the configuration offers, by one row for each key and hash that belong together. */
-export const ALL_ALGORITHMS = [
+export const ALL_ALGORITHMS: readonly SignatureAlgorithm[] = [
   signatureAlgorithm("RSA-2048", "SHA-256", "PKCS1"),
   signatureAlgorithm("RSA-2048", "SHA-256", "PSS"),
   signatureAlgorithm("RSA-3072", "SHA-384", "PKCS1"),
@@ -47,4 +47,4 @@ export const ALL_ALGORITHMS = [
   signatureAlgorithm("P-384", "SHA-384"),
   signatureAlgorithm("P-521", "SHA-512"),
   signatureAlgorithm("P-521", "SHA-256"),
-] as const;
+];

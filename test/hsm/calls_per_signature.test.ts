@@ -1,0 +1,68 @@
+import assert from "node:assert/strict";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
+import { ALL_ALGORITHMS, freshToken, openTestToken } from "../support/token.ts";
+
+const SPY_PATHS = [
+  "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so",
+  "/usr/lib/aarch64-linux-gnu/pkcs11-spy.so",
+  "/usr/lib64/pkcs11-spy.so",
+  "/usr/lib/pkcs11/pkcs11-spy.so",
+];
+
+const softHsm = freshToken();
+const output = join(temporaryDirectory(), "calls");
+const spy = SPY_PATHS.find(existsSync);
+assert.ok(spy, "pkcs11-spy is missing: install opensc-pkcs11 (npm run setup does it)");
+Object.assign(process.env, { PKCS11SPY: softHsm.modulePath, PKCS11SPY_OUTPUT: output });
+
+/** The PKCS#11 functions that were called since the last look, in order. */
+function callsSince(position: { offset: number }): string[] {
+  const text = readFileSync(output, "utf8").slice(position.offset);
+  position.offset += text.length;
+  return [...text.matchAll(/^\d+: (C_\w+)$/gm)].map(([, name]) => name ?? "");
+}
+
+test("a signature costs exactly one C_SignInit and one C_Sign, with every algorithm", async () => {
+  const token = openTestToken({ ...softHsm, modulePath: spy }, { sessions: 2 });
+  const position = { offset: 0 };
+  for (const algorithm of ALL_ALGORITHMS.filter(({ key }) => key.name !== "RSA-4096")) {
+    const label = algorithm.key.name;
+    const { privateKey } =
+      token.findKeyPair(label, algorithm) ?? (await token.generateKeyPair(label, algorithm));
+    callsSince(position);
+    for (let count = 0; count < 5; count += 1)
+      await token.sign(privateKey, algorithm, Buffer.from(`${count}`));
+    assert.deepEqual(callsSince(position), Array(5).fill(["C_SignInit", "C_Sign"]).flat(), label);
+  }
+  await token.close(1000);
+});
+
+/** What CloudHSM lets one read of a key pair, as far as it is asked for; anything else fails the whole read. */
+const READABLE =
+  /^CKA_(CLASS|KEY_TYPE|LABEL|ID|TOKEN|SIGN|SENSITIVE|EXTRACTABLE|MODULUS|PUBLIC_EXPONENT|EC_PARAMS|EC_POINT)$/;
+
+for (const name of ["RSA-2048", "P-256"] as const) {
+  test(`making and finding a ${name} pair sets no attribute afterwards, and reads none that CloudHSM lacks`, async () => {
+    const token = openTestToken({ ...softHsm, modulePath: spy }, { sessions: 1 });
+    const algorithm = signatureAlgorithm(name, "SHA-256");
+    const position = { offset: readFileSync(output, "utf8").length };
+    await token.generateKeyPair(`fresh ${name}`, algorithm);
+    assert.ok(token.findKeyPair(`fresh ${name}`, algorithm));
+    const text = readFileSync(output, "utf8").slice(position.offset);
+    const reads = [...text.matchAll(/: C_GetAttributeValue\n[\s\S]*?Returned:/g)]
+      .map(([read]) => read)
+      .join("");
+    const attributes = [...reads.matchAll(/^ {4}(CKA_\w+)/gm)].map(([, attribute]) => attribute ?? "");
+    assert.ok(attributes.length > 10);
+    assert.deepEqual(
+      attributes.filter((attribute) => !READABLE.test(attribute)),
+      [],
+    );
+    assert.ok(!callsSince(position).includes("C_SetAttributeValue"));
+    await token.close(1000);
+  });
+}

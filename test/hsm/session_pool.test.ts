@@ -1,0 +1,170 @@
+import assert from "node:assert/strict";
+import { beforeEach, test } from "node:test";
+import { deferred } from "../../lib/deferred.ts";
+import { SessionPool, type SessionPoolOptions } from "../../lib/hsm/session_pool.ts";
+
+/** Sessions that are numbers, and what was done with them. */
+let opened = 0;
+let closed: number[] = [];
+let failOpen = false;
+beforeEach(() => {
+  opened = 0;
+  closed = [];
+  failOpen = false;
+});
+
+function pool(options: Partial<SessionPoolOptions<number>> = {}): SessionPool<number> {
+  return new SessionPool<number>({
+    size: 2,
+    maxWaiters: 2,
+    waitTimeoutMs: 60_000,
+    operationTimeoutMs: 60_000,
+    open() {
+      if (failOpen) throw new Error("no session to be had");
+      opened += 1;
+      return opened;
+    },
+    close: (session) => void closed.push(session),
+    isReusableAfter: (error) => error instanceof Error && error.message === "caller",
+    ...options,
+  });
+}
+
+const isCode = (code: string) => (error: unknown) =>
+  error instanceof Error && "code" in error && error.code === code;
+
+/** An operation that ends when it is told to. */
+function operation() {
+  const { promise, resolve, reject } = deferred<string>();
+  const started = deferred<number>();
+  const use = (session: number): Promise<string> => {
+    started.resolve(session);
+    return promise;
+  };
+  return { use, session: started.promise, resolve, reject };
+}
+
+test("a session is lent to one caller at a time, and further callers wait in order", async () => {
+  const subject = pool();
+  const [first, second, third, fourth] = [operation(), operation(), operation(), operation()];
+  const results = [first, second, third, fourth].map(({ use }) => subject.withSession(use));
+  assert.deepEqual([await first.session, await second.session], [1, 2]);
+  assert.deepEqual({ ...subject.state }, { size: 2, open: 2, leased: 2, overdue: 0, waiting: 2 });
+  second.resolve("b");
+  assert.equal(await third.session, 2);
+  first.resolve("a");
+  assert.equal(await fourth.session, 1);
+  third.resolve("c");
+  fourth.resolve("d");
+  assert.deepEqual(await Promise.all(results), ["a", "b", "c", "d"]);
+  assert.equal(opened, 2);
+});
+
+test("a caller too many is turned away at once", async () => {
+  const subject = pool({ size: 1, maxWaiters: 1 });
+  const [running, waiting] = [operation(), operation()];
+  const results = [subject.withSession(running.use), subject.withSession(waiting.use)];
+  await running.session;
+  await assert.rejects(
+    subject.withSession(async () => "never"),
+    isCode("ERR_TOKEN_BUSY"),
+  );
+  running.resolve("");
+  waiting.resolve("");
+  await Promise.all(results);
+});
+
+test("a caller that waits too long is turned away, and his place is not served", async () => {
+  const subject = pool({ size: 1, waitTimeoutMs: 1 });
+  const running = operation();
+  const result = subject.withSession(running.use);
+  await assert.rejects(
+    subject.withSession(async () => "never"),
+    isCode("ERR_TOKEN_BUSY"),
+  );
+  assert.equal(subject.state.waiting, 0);
+  running.resolve("done");
+  assert.equal(await result, "done");
+  assert.equal(await subject.withSession(async (session) => `${session}`), "1");
+});
+
+test("a session comes back after success and after the caller's own errors, and after no other", async () => {
+  const subject = pool({ size: 1 });
+  await subject.withSession(async () => "fine");
+  await assert.rejects(subject.withSession(async () => Promise.reject(new Error("caller"))));
+  assert.deepEqual([opened, closed], [1, []]);
+  await assert.rejects(subject.withSession(async () => Promise.reject(new Error("broken"))));
+  assert.deepEqual(closed, [1]);
+  assert.equal(await subject.withSession(async (session) => `${session}`), "2");
+});
+
+test("an operation past its deadline is answered, and its session is closed only when it ends", async () => {
+  const subject = pool({ size: 1, operationTimeoutMs: 1 });
+  const hung = operation();
+  await assert.rejects(subject.withSession(hung.use), isCode("ERR_SIGN_TIMEOUT"));
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 1, overdue: 1, waiting: 0 });
+  assert.deepEqual(closed, []);
+  hung.resolve("too late");
+  await hung.session;
+  await new Promise(setImmediate);
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 0, leased: 0, overdue: 0, waiting: 0 });
+  assert.deepEqual(closed, [1]);
+});
+
+test("when no session can be opened for a waiting caller he gets the reason, and the next one his turn", async () => {
+  const subject = pool({ size: 1 });
+  const broken = operation();
+  const result = subject.withSession(broken.use);
+  await broken.session;
+  const waiters = [subject.withSession(async () => "one"), subject.withSession(async () => "two")];
+  failOpen = true;
+  broken.reject(new Error("broken"));
+  await assert.rejects(result, /broken/);
+  for (const waiter of waiters) await assert.rejects(waiter, /no session to be had/);
+  failOpen = false;
+  assert.equal(await subject.withSession(async () => "again"), "again");
+});
+
+test("a token that gives fewer sessions than wanted makes a smaller pool; one that gives none is an error", async () => {
+  let left = 3;
+  const open = (): number => {
+    if (left === 0) throw new Error("CKR_SESSION_COUNT");
+    left -= 1;
+    return left;
+  };
+  const subject = pool({ size: 10, open });
+  assert.match(String(subject.fill()), /CKR_SESSION_COUNT/);
+  assert.deepEqual([subject.state.size, subject.state.open], [3, 3]);
+  assert.throws(() => pool({ size: 1, open }).fill(), /CKR_SESSION_COUNT/);
+});
+
+test("close refuses those who wait and who come, lets the running ones end, and closes every session", async () => {
+  const subject = pool({ size: 1 });
+  const running = operation();
+  const result = subject.withSession(running.use);
+  await running.session;
+  const waiting = assert.rejects(
+    subject.withSession(async () => "never"),
+    isCode("ERR_STOPPING"),
+  );
+  const closing = subject.close(60_000);
+  await waiting;
+  await assert.rejects(
+    subject.withSession(async () => "never"),
+    isCode("ERR_STOPPING"),
+  );
+  running.resolve("in flight");
+  assert.equal(await result, "in flight");
+  assert.equal(await closing, 0);
+  assert.deepEqual(closed, [1]);
+});
+
+test("close tells of an operation that does not end, and leaves its session alone", async () => {
+  const subject = pool({ size: 2 });
+  const hung = operation();
+  void subject.withSession(hung.use);
+  await hung.session;
+  assert.equal(await subject.close(1), 1);
+  assert.deepEqual(closed, []);
+  hung.resolve("");
+});

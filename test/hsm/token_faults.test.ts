@@ -1,0 +1,117 @@
+import assert from "node:assert/strict";
+import { randomBytes, verify } from "node:crypto";
+import { after, beforeEach, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import type { ErrorCode } from "../../lib/errors.ts";
+import type { Token } from "../../lib/hsm/token.ts";
+import type { TokenKey } from "../../lib/hsm/token_key.ts";
+import { shimOver } from "../support/shim.ts";
+import { freshToken, openTestToken, recordingLog } from "../support/token.ts";
+
+const softHsm = freshToken();
+const shim = shimOver(softHsm.modulePath);
+const underShim = { ...softHsm, modulePath: shim.modulePath };
+const algorithm = signatureAlgorithm("RSA-2048", "SHA-256");
+const logged = recordingLog();
+const token = openTestToken(underShim, { sessions: 4, signTimeoutMs: 2_000, log: logged.log });
+const { privateKey } = await token.generateKeyPair("faults", algorithm);
+after(() => token.close(10_000));
+beforeEach(() => {
+  shim.order({});
+  logged.events.length = 0;
+});
+
+const CKR_DEVICE_ERROR = 0x30;
+const CKR_FUNCTION_FAILED = 0x06;
+const CKR_KEY_FUNCTION_NOT_PERMITTED = 0x68;
+const CKR_SESSION_HANDLE_INVALID = 0xb3;
+const CKR_VENDOR_DEFINED = 0x80000001;
+
+const isCode = (code: ErrorCode) => (error: unknown) =>
+  error instanceof Error && "code" in error && error.code === code;
+
+async function signsCorrectly(signer: Token, key: TokenKey): Promise<void> {
+  const data = randomBytes(200);
+  const signature = await signer.sign(key, algorithm, data);
+  assert.ok(verify("sha256", data, key.publicKeyObject, signature));
+}
+
+test("a wrong signature that comes with CKR_OK is not given out; the second try is", async () => {
+  shim.order({ wrong: 1 });
+  await signsCorrectly(token, privateKey);
+  assert.deepEqual(
+    logged.events.map(({ event }) => event),
+    ["token.wrong_signature"],
+  );
+});
+
+test("a token that goes on giving wrong signatures gets none of them past the service", async () => {
+  shim.order({ wrong: 2 });
+  await assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGNATURE_WRONG"));
+  await signsCorrectly(token, privateKey);
+});
+
+for (const [name, returnValue] of [
+  ["busy", CKR_FUNCTION_FAILED],
+  ["session", CKR_SESSION_HANDLE_INVALID],
+] as const) {
+  test(`one C_Sign that fails as "${name}" is tried once more, and the caller does not notice`, async () => {
+    shim.order({ failing: 1, returnValue });
+    await signsCorrectly(token, privateKey);
+    assert.equal(token.sessions.leased, 0);
+  });
+}
+
+for (const [name, returnValue, failing, code] of [
+  ["busy", CKR_FUNCTION_FAILED, 2, "ERR_TOKEN_BUSY"],
+  ["session", CKR_SESSION_HANDLE_INVALID, 2, "ERR_TOKEN_UNAVAILABLE"],
+  ["module", CKR_DEVICE_ERROR, 1, "ERR_TOKEN_UNAVAILABLE"],
+  ["caller", CKR_KEY_FUNCTION_NOT_PERMITTED, 1, "ERR_TOKEN_REFUSED"],
+  ["unknown", CKR_VENDOR_DEFINED, 1, "ERR_TOKEN_FAULT"],
+] as const) {
+  test(`${failing} C_Sign that fail as "${name}" give ${code}, and the service signs afterwards`, async () => {
+    shim.order({ failing, returnValue });
+    await assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), isCode(code));
+    await signsCorrectly(token, privateKey);
+    assert.equal(token.sessions.leased, 0);
+  });
+}
+
+test("a C_Sign that outlasts its deadline is answered, and its session is lent to nobody until it returns", async () => {
+  const small = openTestToken(underShim, { sessions: 1, signTimeoutMs: 100, waitTimeoutMs: 100 });
+  shim.order({ delayMs: 1_500 });
+  await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGN_TIMEOUT"));
+  assert.deepEqual({ ...small.sessions }, { size: 1, open: 1, leased: 1, overdue: 1, waiting: 0 });
+  await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_TOKEN_BUSY"));
+  shim.order({});
+  while (small.sessions.leased > 0) await delay(20);
+  await signsCorrectly(small, privateKey);
+  assert.equal(small.sessions.overdue, 0);
+});
+
+test("while C_Sign is slow and the garbage collector runs all the time, no signature is over other bytes", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  logged.events.length = 0;
+  shim.order({ delayMs: 40 });
+  let isDone = false;
+  const pressure = (async () => {
+    while (!isDone) {
+      collect();
+      // What takes the place of buffers that were let go too early.
+      for (let index = 0; index < 200; index += 1) Buffer.alloc(51, index);
+      await delay(1);
+    }
+  })();
+  try {
+    await Promise.all(Array.from({ length: 200 }, () => signsCorrectly(token, privateKey)));
+  } finally {
+    isDone = true;
+    await pressure;
+  }
+  // Each one is verified before it is given out; that none had to be made twice is what is shown here.
+  assert.deepEqual(logged.events, []);
+});
