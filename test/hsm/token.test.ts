@@ -45,7 +45,6 @@ test("a generated private key is on the token, sensitive, not extractable, and h
     extractable: false,
     sign: true,
     decrypt: false,
-    unwrap: false,
   });
   const id = privateKey.p11Object.getAttribute("id") as Buffer;
   assert.equal(id.length, 20);
