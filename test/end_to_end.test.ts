@@ -7,10 +7,10 @@ import { embedSignature, preparePdf } from "../dev/sample_pdf.ts";
 import { type ServiceProcess, ServiceStartError, startServiceProcess } from "../dev/service_process.ts";
 import { softHsmToken } from "../dev/softhsm.ts";
 import type { SignatureAlgorithm } from "../lib/algorithms.ts";
+import { ALL_ALGORITHMS } from "./support/algorithms.ts";
 import { at, isSorted, readDer } from "./support/der_reader.ts";
 import { judgePdf, judgeSignedData } from "./support/judges.ts";
 import { temporaryDirectory } from "./support/temporary.ts";
-import { ALL_ALGORITHMS } from "./support/token.ts";
 
 const directory = temporaryDirectory();
 const token = softHsmToken(directory, "end-to-end");

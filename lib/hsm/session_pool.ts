@@ -88,11 +88,12 @@ export class SessionPool<S> {
    * Lends a session for one operation.
    *
    * @param use must settle only when no call on the session is under way any more
+   * @param fresh whether the session has to be a new one, since the pooled ones are suspected
    * @throws SignerError `ERR_TOKEN_BUSY` when no session came free in time, `ERR_SIGN_TIMEOUT` when the
    *   operation took too long, `ERR_STOPPING` when the pool is closed; and whatever `use` throws
    */
-  async withSession<T>(use: (session: S) => Promise<T>): Promise<T> {
-    const session = await this.#acquire();
+  async withSession<T>(use: (session: S) => Promise<T>, fresh = false): Promise<T> {
+    const session = await this.#acquire(fresh);
     const lease = { overdue: false };
     const operation = use(session);
     operation.then(
@@ -121,13 +122,14 @@ export class SessionPool<S> {
     return this.#leased;
   }
 
-  async #acquire(): Promise<S> {
+  async #acquire(fresh: boolean): Promise<S> {
     if (this.#closing) throw stopping();
     const idle = this.#idle.pop();
-    if (idle !== undefined) {
+    if (idle !== undefined && !fresh) {
       this.#leased += 1;
       return idle;
     }
+    if (idle !== undefined) this.#closeQuietly(idle);
     if (this.#leased < this.#size) {
       const session = this.#options.open();
       this.#leased += 1;
@@ -197,7 +199,9 @@ export class SessionPool<S> {
   #closeQuietly(session: S): void {
     try {
       this.#options.close(session);
-    } catch {}
+    } catch {
+      // Nothing is left to close.
+    }
   }
 }
 

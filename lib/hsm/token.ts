@@ -2,129 +2,133 @@ import { createHash, randomInt, verify } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type * as graphene from "graphene-pk11";
 import type { SignatureAlgorithm } from "../algorithms.ts";
-import { messageOf, SignerError } from "../errors.ts";
+import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import type { Secret } from "../secret.ts";
+import { Connection, type ConnectionOptions } from "./connection.ts";
 import { findKeyPair, generateKeyPair, type TokenKeyPair } from "./key_pairs.ts";
-import { login, openSession, Pkcs11Module } from "./module.ts";
-import { CKR_OPERATION_ACTIVE, dispositionOf, returnCodeOf, tokenError } from "./return_codes.ts";
-import { SessionPool, type SessionPoolState } from "./session_pool.ts";
+import { Recovery } from "./recovery.ts";
+import {
+  CKR_OPERATION_ACTIVE,
+  type Disposition,
+  dispositionOf,
+  returnCodeOf,
+  tokenError,
+} from "./return_codes.ts";
+import type { SessionPoolState } from "./session_pool.ts";
 import type { TokenKey } from "./token_key.ts";
 import { signOnSession } from "./token_sign.ts";
 
-export interface TokenOptions {
-  readonly modulePath: string;
-  /** Which token, where there are several. */
-  readonly label: string | undefined;
-  readonly pin: Secret;
-  /** Sessions of the pool. */
-  readonly sessions: number;
-  readonly log: Log;
-  /** How long a caller waits for a session, in milliseconds. */
-  readonly waitTimeoutMs?: number;
-  /** How long a caller waits for a signature, in milliseconds. */
-  readonly signTimeoutMs?: number;
-}
+export type TokenOptions = ConnectionOptions;
 
-const MAX_WAITERS = 1024;
 /** A busy token is asked once more, after a time that differs from caller to caller. */
 const BUSY_DELAY_MS = { minimum: 50, maximum: 200 };
+const RECOVERY_DELAY_MS = { first: 200, longest: 15_000 };
+/** How long calls inside a module that has failed may take to return before it is finalized. */
+const DRAIN_MS = 5_000;
+/** A connection that failed younger than this is not replaced again. */
+const MIN_CONNECTION_MS = 1_000;
+
+/** A try at a signature, and the connection that it was made on. */
+interface Attempt {
+  connection: Connection;
+  /** Whether it needs a new session, after trouble with a pooled one. */
+  readonly fresh?: boolean;
+}
+
+/** A key pair that is in use: found again after each recovery. */
+interface KnownPair {
+  readonly label: string;
+  readonly algorithm: SignatureAlgorithm;
+  readonly pair: TokenKeyPair;
+}
 
 /**
- * A logged-in token: the module, one session of its own that holds the login and reads objects, and the
- * pool of sessions that sign.
+ * A token that signs, and that comes back after whatever happened to it: connections come and go, the keys
+ * that were found stay the same objects.
  */
 export class Token {
-  readonly #module: Pkcs11Module;
-  readonly #control: graphene.Session;
-  readonly #pool: SessionPool<graphene.Session>;
+  readonly #options: TokenOptions;
+  readonly #recovery: Recovery;
   readonly #log: Log;
+  readonly #known: KnownPair[] = [];
+  #connection: Connection;
+  /** On the clock of `performance.now`; the first connection counts as old. */
+  #connectedAt = Number.NEGATIVE_INFINITY;
+  /** What the connection suffers from, for the attempts to mend it. */
+  #trouble: Disposition = "module";
 
-  private constructor(
-    module: Pkcs11Module,
-    control: graphene.Session,
-    pool: SessionPool<graphene.Session>,
-    log: Log,
-  ) {
-    this.#module = module;
-    this.#control = control;
-    this.#pool = pool;
-    this.#log = log;
+  private constructor(options: TokenOptions, connection: Connection) {
+    this.#options = options;
+    this.#log = options.log;
+    this.#connection = connection;
+    this.#recovery = new Recovery({
+      attempt: (attempt) => this.#reconnect(attempt),
+      log: options.log,
+      firstDelayMs: RECOVERY_DELAY_MS.first,
+      maxDelayMs: RECOVERY_DELAY_MS.longest,
+    });
   }
 
-  /**
-   * Loads the module, logs in and opens the sessions. A refused PIN is not tried again.
-   *
-   * @throws SignerError `ERR_MODULE_UNUSABLE`, `ERR_TOKEN_NOT_FOUND`, `ERR_PIN_REJECTED`, or one of the
-   *   other codes of `return_codes.ts`; the module is finalized then
-   */
+  /** Opens the token; see `Connection.open`. */
   static open(options: TokenOptions): Token {
-    const module = Pkcs11Module.open(options.modulePath);
-    try {
-      const slot = module.slotOfToken(options.label);
-      const control = openSession(slot);
-      login(control, options.pin.reveal());
-      const pool = sessionPool(slot, options);
-      const shortage = pool.fill();
-      if (shortage !== undefined) {
-        options.log("warning", "token.fewer_sessions", {
-          open: pool.state.open,
-          wanted: options.sessions,
-          shortage,
-        });
-      }
-      return new Token(module, control, pool, options.log);
-    } catch (error) {
-      module.close();
-      throw tokenError("open the token", error);
-    }
+    return new Token(options, Connection.open(options));
   }
 
   get sessions(): SessionPoolState {
-    return this.#pool.state;
+    return this.#connection.pool.state;
   }
 
   /** The key pair with this label; see `findKeyPair`. */
   findKeyPair(label: string, algorithm: SignatureAlgorithm): TokenKeyPair | undefined {
-    return findKeyPair(this.#control, label, algorithm);
+    const pair = findKeyPair(this.#connection.control, label, algorithm);
+    if (pair !== undefined) this.#known.push({ label, algorithm, pair });
+    return pair;
   }
 
   /** A new key pair; see `generateKeyPair`. */
-  generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
-    return this.#pool.withSession((session) => generateKeyPair(session, label, algorithm));
+  async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
+    const pair = await this.#connection.pool.withSession((session) =>
+      generateKeyPair(session, label, algorithm),
+    );
+    this.#known.push({ label, algorithm, pair });
+    return pair;
   }
 
   /** Random bytes of the token (C_GenerateRandom). */
   randomBytes(length: number): Buffer {
-    return this.#control.generateRandom(length);
+    return this.#connection.control.generateRandom(length);
   }
 
   /**
    * Hashes and signs the bytes, with exactly one C_SignInit and one C_Sign, and verifies the signature in
-   * software. What the token can do at a second try, on another session, is tried once more.
+   * software. What the token can do at a second try, on another session or after a recovery, is tried once
+   * more.
    *
    * @param algorithm the key's own row, or for ECDSA that of another hash
    * @returns r‖s for ECDSA
-   * @throws SignerError `ERR_TOKEN_*`, `ERR_SIGN_TIMEOUT`, `ERR_SIGNATURE_WRONG`
+   * @throws SignerError `ERR_TOKEN_*`, `ERR_PIN_REJECTED`, `ERR_SIGN_TIMEOUT`, `ERR_SIGNATURE_WRONG`
    */
   async sign(key: TokenKey, algorithm: SignatureAlgorithm, data: Uint8Array): Promise<Buffer> {
     const bytes = Buffer.from(data);
+    const first: Attempt = { connection: this.#connection };
     try {
-      return await this.#signOnce(key, algorithm, bytes);
+      return await this.#signOnce(key, algorithm, bytes, first);
     } catch (error) {
-      if (!(await this.#isWorthAnotherTry(error))) throw tokenError("sign", error);
+      if (!(await this.#isWorthAnotherTry(error, first))) throw tokenError("sign", error);
     }
+    const second: Attempt = { connection: this.#connection, fresh: true };
     try {
-      return await this.#signOnce(key, algorithm, bytes);
+      return await this.#signOnce(key, algorithm, bytes, second);
     } catch (error) {
+      this.#recoverForOthers(error, second);
       throw tokenError("sign at the second try", error);
     }
   }
 
-  #signOnce(key: TokenKey, algorithm: SignatureAlgorithm, data: Buffer): Promise<Buffer> {
+  #signOnce(key: TokenKey, algorithm: SignatureAlgorithm, data: Buffer, attempt: Attempt): Promise<Buffer> {
     const { nodeName } = algorithm.hash;
     const input = Buffer.from(algorithm.mechanismInput(createHash(nodeName).update(data).digest()));
-    return this.#pool.withSession(async (session) => {
+    return this.#withSession(attempt, async (session) => {
       const signature = await signOnSession(session, key.p11Object.handle, algorithm, input);
       if (!verify(nodeName, data, { key: key.publicKeyObject, ...algorithm.verifyOptions }, signature)) {
         throw new SignerError("ERR_SIGNATURE_WRONG", "Cannot sign: the token's signature does not verify");
@@ -133,17 +137,114 @@ export class Token {
     });
   }
 
-  async #isWorthAnotherTry(error: unknown): Promise<boolean> {
-    if (returnCodeOf(error) === CKR_OPERATION_ACTIVE)
-      this.#log("error", "token.session_was_shared", { error });
+  /** A session of the connection that is there when the caller's turn comes; nothing was tried before that. */
+  async #withSession<T>(attempt: Attempt, use: (session: graphene.Session) => Promise<T>): Promise<T> {
+    for (;;) {
+      if (this.#recovery.isRunning) await this.#recovery.settled();
+      const connection = this.#connection;
+      attempt.connection = connection;
+      try {
+        return await connection.pool.withSession(use, attempt.fresh);
+      } catch (error) {
+        const wasGivenUp = error instanceof SignerError && error.code === "ERR_STOPPING";
+        const isReplaced = this.#recovery.isRunning || connection !== this.#connection;
+        if (!wasGivenUp || !isReplaced) throw error;
+      }
+    }
+  }
+
+  async #isWorthAnotherTry(error: unknown, { connection }: Attempt): Promise<boolean> {
     if (error instanceof SignerError) {
-      if (error.code !== "ERR_SIGNATURE_WRONG") return false;
-      this.#log("error", "token.wrong_signature");
-      return true;
+      if (error.code === "ERR_SIGNATURE_WRONG") this.#log("error", "token.wrong_signature");
+      return error.code === "ERR_SIGNATURE_WRONG";
+    }
+    if (returnCodeOf(error) === CKR_OPERATION_ACTIVE) {
+      this.#log("error", "token.session_was_shared", { error });
     }
     const disposition = dispositionOf(error);
-    if (disposition === "busy") await delay(randomInt(BUSY_DELAY_MS.minimum, BUSY_DELAY_MS.maximum));
-    return disposition === "busy" || disposition === "session";
+    switch (disposition) {
+      case "session":
+        return true;
+      case "busy":
+        await delay(randomInt(BUSY_DELAY_MS.minimum, BUSY_DELAY_MS.maximum));
+        return true;
+      case "login":
+      case "module":
+        return this.#recover(connection, disposition, error);
+      case "caller":
+      case "fatal":
+      case "unknown":
+        return false;
+    }
+  }
+
+  /**
+   * Has the connection replaced, unless somebody did already.
+   *
+   * @returns whether there is another connection to try
+   */
+  async #recover(failed: Connection, disposition: Disposition, cause: unknown): Promise<boolean> {
+    if (failed !== this.#connection) return true;
+    // A token that fails again at once is not helped by logging in again and again.
+    if (performance.now() - this.#connectedAt < MIN_CONNECTION_MS && !this.#recovery.isRunning) return false;
+    if (!this.#recovery.isRunning) {
+      this.#trouble = disposition;
+      this.#log("warning", "token.recovering", { disposition, cause });
+    }
+    await this.#recovery.run();
+    return true;
+  }
+
+  /** This caller has had his second try; those after him need not find out the same. */
+  #recoverForOthers(error: unknown, { connection }: Attempt): void {
+    const disposition = dispositionOf(error);
+    if (disposition !== "login" && disposition !== "module") return;
+    this.#recover(connection, disposition, error).catch(() => {
+      // In the log, and kept for those who come.
+    });
+  }
+
+  /**
+   * One attempt at a new connection: a new login where only that is gone, otherwise finalize and initialize.
+   * No call may be inside the module then.
+   */
+  async #reconnect(attempt: number): Promise<void> {
+    const former = this.#connection;
+    if (this.#trouble === "login" && attempt === 1) {
+      void former.drain(0);
+      this.#adopt(former.reopen(this.#options));
+      former.closeControl();
+      return;
+    }
+    if (!(await former.drain(DRAIN_MS))) {
+      const { leased } = former.pool.state;
+      throw new SignerError(
+        "ERR_TOKEN_UNAVAILABLE",
+        `Cannot initialize the module again: ${leased} calls hang inside it`,
+      );
+    }
+    former.finalize();
+    this.#adopt(Connection.open(this.#options));
+  }
+
+  /** The new connection counts once every key that is in use was found on it. */
+  #adopt(connection: Connection): void {
+    const found = this.#known.map(({ label, algorithm, pair }) => {
+      const again = findKeyPair(connection.control, label, algorithm);
+      if (again === undefined || !again.publicKey.publicKeyObject.equals(pair.publicKey.publicKeyObject)) {
+        throw new SignerError(
+          "ERR_KEY_NOT_FOUND",
+          `Cannot find the key pair "${label}" on the token any more`,
+        );
+      }
+      return { pair, again };
+    });
+    for (const { pair, again } of found) {
+      pair.privateKey.p11Object = again.privateKey.p11Object;
+      pair.publicKey.p11Object = again.publicKey.p11Object;
+    }
+    this.#connection = connection;
+    this.#connectedAt = performance.now();
   }
 
   /**
@@ -153,26 +254,10 @@ export class Token {
    *   left as it is
    */
   async close(graceMs: number): Promise<boolean> {
-    if ((await this.#pool.close(graceMs)) > 0) return false;
-    try {
-      this.#control.logout();
-      this.#control.close();
-      this.#module.close();
-    } catch (error) {
-      this.#log("warning", "token.close_failed", { reason: messageOf(error) });
-    }
+    this.#recovery.stop();
+    if (!(await this.#connection.drain(graceMs))) return false;
+    this.#connection.logOut();
+    this.#connection.finalize();
     return true;
   }
-}
-
-function sessionPool(slot: graphene.Slot, options: TokenOptions): SessionPool<graphene.Session> {
-  return new SessionPool({
-    size: options.sessions,
-    maxWaiters: MAX_WAITERS,
-    waitTimeoutMs: options.waitTimeoutMs ?? 10_000,
-    operationTimeoutMs: options.signTimeoutMs ?? 10_000,
-    open: () => openSession(slot),
-    close: (session) => session.close(),
-    isReusableAfter: (error) => dispositionOf(error) === "caller",
-  });
 }

@@ -8,9 +8,9 @@ import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import { CMS_PROFILE } from "../../lib/cms/attributes.ts";
 import { SignedDataBuilder } from "../../lib/cms/signed_data.ts";
 import type { Credential } from "../../lib/credential/credential.ts";
+import { ALL_ALGORITHMS } from "../support/algorithms.ts";
 import { at, type DerValue, isSorted, oid, readDer } from "../support/der_reader.ts";
 import { softwareCredential } from "../support/software.ts";
-import { ALL_ALGORITHMS } from "../support/token.ts";
 
 const TIME = new Date("2026-11-24T10:20:30.987Z");
 const content = randomBytes(5_000);

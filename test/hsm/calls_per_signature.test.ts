@@ -1,22 +1,16 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import { ALL_ALGORITHMS } from "../support/algorithms.ts";
+import { libraryPath } from "../support/library_paths.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
-import { ALL_ALGORITHMS, freshToken, openTestToken } from "../support/token.ts";
-
-const SPY_PATHS = [
-  "/usr/lib/x86_64-linux-gnu/pkcs11-spy.so",
-  "/usr/lib/aarch64-linux-gnu/pkcs11-spy.so",
-  "/usr/lib64/pkcs11-spy.so",
-  "/usr/lib/pkcs11/pkcs11-spy.so",
-];
+import { freshToken, openTestToken } from "../support/token.ts";
 
 const softHsm = freshToken();
 const output = join(temporaryDirectory(), "calls");
-const spy = SPY_PATHS.find(existsSync);
-assert.ok(spy, "pkcs11-spy is missing: install opensc-pkcs11 (npm run setup does it)");
+const spy = libraryPath(["pkcs11-spy.so", "pkcs11/pkcs11-spy.so"], "opensc-pkcs11");
 Object.assign(process.env, { PKCS11SPY: softHsm.modulePath, PKCS11SPY_OUTPUT: output });
 
 /** The PKCS#11 functions that were called since the last look, in order. */

@@ -3,8 +3,9 @@ import { after, test } from "node:test";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import * as x509 from "../../lib/credential/x509.ts";
 import { TokenCrypto } from "../../lib/hsm/token_crypto.ts";
+import { ALL_ALGORITHMS } from "../support/algorithms.ts";
 import { softwareCrypto } from "../support/software.ts";
-import { ALL_ALGORITHMS, freshToken, openTestToken } from "../support/token.ts";
+import { freshToken, openTestToken } from "../support/token.ts";
 
 const token = openTestToken(freshToken(), { sessions: 2 });
 after(() => token.close(1000));

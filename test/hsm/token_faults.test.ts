@@ -8,8 +8,9 @@ import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import type { ErrorCode } from "../../lib/errors.ts";
 import type { Token } from "../../lib/hsm/token.ts";
 import type { TokenKey } from "../../lib/hsm/token_key.ts";
+import { recordingLog } from "../support/recording_log.ts";
 import { shimOver } from "../support/shim.ts";
-import { freshToken, openTestToken, recordingLog } from "../support/token.ts";
+import { freshToken, openTestToken } from "../support/token.ts";
 
 const softHsm = freshToken();
 const shim = shimOver(softHsm.modulePath);
@@ -24,7 +25,6 @@ beforeEach(() => {
   logged.events.length = 0;
 });
 
-const CKR_DEVICE_ERROR = 0x30;
 const CKR_FUNCTION_FAILED = 0x06;
 const CKR_KEY_FUNCTION_NOT_PERMITTED = 0x68;
 const CKR_SESSION_HANDLE_INVALID = 0xb3;
@@ -68,7 +68,6 @@ for (const [name, returnValue] of [
 for (const [name, returnValue, failing, code] of [
   ["busy", CKR_FUNCTION_FAILED, 2, "ERR_TOKEN_BUSY"],
   ["session", CKR_SESSION_HANDLE_INVALID, 2, "ERR_TOKEN_UNAVAILABLE"],
-  ["module", CKR_DEVICE_ERROR, 1, "ERR_TOKEN_UNAVAILABLE"],
   ["caller", CKR_KEY_FUNCTION_NOT_PERMITTED, 1, "ERR_TOKEN_REFUSED"],
   ["unknown", CKR_VENDOR_DEFINED, 1, "ERR_TOKEN_FAULT"],
 ] as const) {

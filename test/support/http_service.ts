@@ -4,8 +4,8 @@ import type { Credential } from "../../lib/credential/credential.ts";
 import { DocumentSigner } from "../../lib/document_signer.ts";
 import { type HttpLimits, HttpServer } from "../../lib/http/http_server.ts";
 import { createRoutes, type Routes } from "../../lib/http/routes.ts";
+import { recordingLog } from "./recording_log.ts";
 import { softwareCredential } from "./software.ts";
-import { recordingLog } from "./token.ts";
 
 /** The HTTP side of the service with a software key behind it: all that a hostile client can reach. */
 export interface SoftwareService {

@@ -17,6 +17,8 @@ export interface ShimOrder {
 /** A PKCS#11 library over another one whose C_Sign does as it is told. */
 export interface Shim {
   readonly modulePath: string;
+  /** What a process that loads the library has to have in its environment; this one has it already. */
+  readonly environment: Readonly<Record<string, string>>;
   order(order: ShimOrder): void;
 }
 
@@ -38,10 +40,12 @@ export function shimOver(modulePath: string): Shim {
     join(here, "shim.c"),
     "-ldl",
   ]);
-  Object.assign(process.env, { SHIM_MODULE: modulePath, SHIM_CONTROL: control });
+  const environment = { SHIM_MODULE: modulePath, SHIM_CONTROL: control };
+  Object.assign(process.env, environment);
   let epoch = 0;
   return {
     modulePath: library,
+    environment,
     order({ delayMs = 0, wrong = 0, failing = 0, returnValue = 0 }) {
       epoch += 1;
       // Renamed into place: C_Sign must never read half a line.

@@ -3,7 +3,7 @@ import { type KeyObject, randomBytes, verify } from "node:crypto";
 import { test } from "node:test";
 import type { SignatureAlgorithm } from "../../lib/algorithms.ts";
 import type { Signer } from "../../lib/signer.ts";
-import { ALL_ALGORITHMS } from "./token.ts";
+import { ALL_ALGORITHMS } from "./algorithms.ts";
 
 export interface SignerUnderTest {
   readonly signer: Signer;

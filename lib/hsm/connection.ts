@@ -1,0 +1,133 @@
+import type * as graphene from "graphene-pk11";
+import type { Log } from "../log.ts";
+import type { Secret } from "../secret.ts";
+import { login, openSession, Pkcs11Module } from "./module.ts";
+import { dispositionOf, tokenError } from "./return_codes.ts";
+import { SessionPool } from "./session_pool.ts";
+
+export interface ConnectionOptions {
+  readonly modulePath: string;
+  /** Which token, where there are several. */
+  readonly label: string | undefined;
+  readonly pin: Secret;
+  /** Sessions of the pool. */
+  readonly sessions: number;
+  readonly log: Log;
+  /** How long a caller waits for a session, in milliseconds. */
+  readonly waitTimeoutMs?: number;
+  /** How long a caller waits for a signature, in milliseconds. */
+  readonly signTimeoutMs?: number;
+}
+
+const MAX_WAITERS = 1024;
+
+/**
+ * One login to the token: the module, a session of its own that holds the login and reads objects, and the
+ * pool of sessions that sign. Sessions and object handles are good for this connection alone; after trouble
+ * there is a new one, never a mended one.
+ */
+export class Connection {
+  readonly #module: Pkcs11Module;
+  readonly control: graphene.Session;
+  readonly pool: SessionPool<graphene.Session>;
+
+  private constructor(module: Pkcs11Module, control: graphene.Session, pool: SessionPool<graphene.Session>) {
+    this.#module = module;
+    this.control = control;
+    this.pool = pool;
+  }
+
+  /**
+   * Loads and initializes the module, logs in and opens the sessions. A refused PIN is not tried again.
+   *
+   * @throws SignerError `ERR_MODULE_UNUSABLE`, `ERR_TOKEN_NOT_FOUND`, `ERR_PIN_REJECTED`, or one of the
+   *   other codes of `return_codes.ts`; the module is finalized then
+   */
+  static open(options: ConnectionOptions): Connection {
+    const module = Pkcs11Module.open(options.modulePath);
+    try {
+      return Connection.#logIn(module, options);
+    } catch (error) {
+      finalizeQuietly(module);
+      throw tokenError("open the token", error);
+    }
+  }
+
+  /** A new login on the same module, for when only the login or the handles are gone. */
+  reopen(options: ConnectionOptions): Connection {
+    return Connection.#logIn(this.#module, options);
+  }
+
+  static #logIn(module: Pkcs11Module, options: ConnectionOptions): Connection {
+    const slot = module.slotOfToken(options.label);
+    const control = openSession(slot);
+    login(control, options.pin.reveal());
+    const pool = sessionPool(slot, options);
+    const shortage = pool.fill();
+    if (shortage !== undefined) {
+      options.log("warning", "token.fewer_sessions", {
+        open: pool.state.open,
+        wanted: options.sessions,
+        shortage,
+      });
+    }
+    return new Connection(module, control, pool);
+  }
+
+  /**
+   * Lends no more sessions and closes those that come back.
+   *
+   * @returns whether no call is inside the module any more after `graceMs`
+   */
+  async drain(graceMs: number): Promise<boolean> {
+    return (await this.pool.close(graceMs)) === 0;
+  }
+
+  /** Closes the session that holds the login; a login ends with the last session (PKCS#11 v2.40 §5.6). */
+  closeControl(): void {
+    try {
+      this.control.close();
+    } catch {
+      // Gone with its token.
+    }
+  }
+
+  /** Ends the login for all sessions of the process. */
+  logOut(): void {
+    try {
+      this.control.logout();
+    } catch {
+      // Nobody is logged in to a token that is gone.
+    }
+    this.closeControl();
+  }
+
+  /**
+   * C_Finalize. Only after `drain` has said that nothing runs inside the module: finalizing under a running
+   * C_Sign ends the process.
+   */
+  finalize(): void {
+    finalizeQuietly(this.#module);
+  }
+}
+
+/** A module that cannot be finalized is not initialized any more; that is what was wanted. */
+function finalizeQuietly(module: Pkcs11Module): void {
+  try {
+    module.close();
+  } catch {
+    // CKR_CRYPTOKI_NOT_INITIALIZED and the like.
+  }
+}
+
+function sessionPool(slot: graphene.Slot, options: ConnectionOptions): SessionPool<graphene.Session> {
+  return new SessionPool({
+    size: options.sessions,
+    maxWaiters: MAX_WAITERS,
+    waitTimeoutMs: options.waitTimeoutMs ?? 10_000,
+    operationTimeoutMs: options.signTimeoutMs ?? 10_000,
+    open: () => openSession(slot),
+    close: (session) => session.close(),
+    isReusableAfter: (error) => dispositionOf(error) === "caller",
+  });
+}

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { request } from "node:http";
+import { join } from "node:path";
+import { after, before, beforeEach, test } from "node:test";
+import { type ServiceProcess, startServiceProcess } from "../dev/service_process.ts";
+import { softHsmToken } from "../dev/softhsm.ts";
+import { shimOver } from "./support/shim.ts";
+import { temporaryDirectory } from "./support/temporary.ts";
+import { until } from "./support/until.ts";
+
+/** The whole service in its own process, on a token whose C_Sign does as it is told. */
+const directory = temporaryDirectory();
+const token = softHsmToken(directory, "faults");
+const shim = shimOver(token.modulePath);
+const CKR_DEVICE_ERROR = 0x30;
+let service: ServiceProcess;
+
+before(async () => {
+  service = await startServiceProcess({
+    environment: {
+      ...token.environment,
+      ...shim.environment,
+      HSM_MODULE: shim.modulePath,
+      HSM_PIN: token.pin,
+      HSM_AUTO_PROVISION: "true",
+      HSM_SESSIONS: "4",
+      CERT_DIR: join(directory, "certs"),
+      PORT: "0",
+    },
+  });
+});
+after(async () => {
+  shim.order({});
+  await service.stop();
+});
+beforeEach(() => shim.order({}));
+
+const sign = (body: Buffer): Promise<Response> =>
+  fetch(`${service.url}/sign`, {
+    method: "POST",
+    headers: { "content-type": "application/pdf" },
+    body: new Uint8Array(body),
+  });
+
+async function sessions(): Promise<Record<string, number>> {
+  const facts = (await (await fetch(`${service.url}/readyz`)).json()) as { sessions: Record<string, number> };
+  return facts.sessions;
+}
+
+async function assertProblem(response: Response, status: number, code: string): Promise<void> {
+  const problem = (await response.json()) as Record<string, unknown>;
+  assert.deepEqual([response.status, problem["status"], problem["code"]], [status, status, code]);
+  assert.equal(response.headers.get("content-type"), "application/problem+json");
+  assert.match(response.headers.get("retry-after") ?? "", /^\d+$/);
+  assert.doesNotMatch(JSON.stringify(problem), /CKR_|\.ts/, "what is inside stays inside");
+}
+
+test("a token that is away is answered with 503 and Retry-After, and signs again when it is back", async () => {
+  shim.order({ failing: 1_000, returnValue: CKR_DEVICE_ERROR });
+  await assertProblem(await sign(randomBytes(100)), 503, "ERR_TOKEN_UNAVAILABLE");
+  await assertProblem(await fetch(`${service.url}/readyz`), 503, "ERR_TOKEN_UNAVAILABLE");
+  assert.equal((await fetch(`${service.url}/healthz`)).status, 200, "alive all the same");
+  shim.order({});
+  assert.equal((await sign(randomBytes(100))).status, 200);
+  await until(async () => (await fetch(`${service.url}/readyz`)).status === 200);
+});
+
+test("a token that gives wrong signatures gets none of them to a client", async () => {
+  shim.order({ wrong: 1_000 });
+  await assertProblem(await sign(randomBytes(100)), 503, "ERR_SIGNATURE_WRONG");
+  shim.order({});
+  assert.equal((await sign(randomBytes(100))).status, 200);
+});
+
+test("readiness answers within its deadline while the token hangs", async () => {
+  await until(async () => (await fetch(`${service.url}/readyz`)).status === 200);
+  shim.order({ delayMs: 4_000 });
+  await until(async () => {
+    const response = await fetch(`${service.url}/readyz`);
+    if (response.status === 200) return false;
+    await assertProblem(response, 503, "ERR_SIGN_TIMEOUT");
+    return true;
+  });
+  shim.order({});
+  await until(async () => (await fetch(`${service.url}/readyz`)).status === 200);
+});
+
+test("clients that go away while their signatures are in flight lose no session", async () => {
+  shim.order({ delayMs: 300 });
+  const gone = Array.from({ length: 40 }, async () => {
+    const controller = new AbortController();
+    const answer = fetch(`${service.url}/sign`, {
+      method: "POST",
+      headers: { "content-type": "application/pdf" },
+      body: new Uint8Array(randomBytes(100)),
+      signal: controller.signal,
+    });
+    setTimeout(() => controller.abort(), 100);
+    await assert.rejects(answer);
+  });
+  await Promise.all(gone);
+  shim.order({});
+  await until(async () => {
+    const { leased, waiting, open } = await sessions();
+    return leased === 0 && waiting === 0 && open === 4;
+  });
+  assert.equal((await sign(randomBytes(100))).status, 200);
+});
+
+/** The largest resident memory of the service so far, in bytes (proc(5), VmHWM). */
+function peakMemory(): number {
+  const [, kibibytes] =
+    /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${service.pid}/status`, "utf8")) ?? [];
+  return Number(kibibytes) * 1024;
+}
+
+const MIB = 1024 ** 2;
+const PIECE = Buffer.alloc(MIB, "QUJD");
+
+/** Sends a body of so many MiB piece by piece, as fast as the service takes it. */
+async function stream(
+  type: string,
+  head: string,
+  mebibytes: number,
+  tail: string,
+): Promise<number | undefined> {
+  return new Promise((resolve, reject) => {
+    const call = request(
+      `${service.url}/sign`,
+      { method: "POST", headers: { "content-type": type } },
+      (response) => {
+        response.resume().once("end", () => resolve(response.statusCode));
+      },
+    );
+    call.once("error", reject);
+    const send = async (): Promise<void> => {
+      call.write(head);
+      for (let sent = 0; sent < mebibytes; sent += 1) {
+        if (!call.write(PIECE)) await new Promise((drained) => call.once("drain", drained));
+      }
+      call.end(tail);
+    };
+    void send();
+  });
+}
+
+for (const [form, type, head, tail] of [
+  ["raw", "application/octet-stream", "", ""],
+  ["base64 in JSON", "application/json", '{"encodedContents":"', '"}'],
+] as const) {
+  test(`a large document, ${form}, does not make the service large`, async () => {
+    // A small one first: buffers and compiled code come with the first use.
+    assert.equal(await stream(type, head, 16, tail), 200);
+    const before = peakMemory();
+    assert.equal(await stream(type, head, 400, tail), 200);
+    const growth = peakMemory() - before;
+    assert.ok(growth < 64 * MIB, `grew by ${Math.round(growth / MIB)} MiB`);
+  });
+}
