@@ -6,7 +6,10 @@ export interface ReadinessOptions {
   probe(): Promise<unknown>;
   /** How long a probe may take, in milliseconds. */
   readonly deadlineMs: number;
-  /** How long an answer is good for, in milliseconds: anybody may ask, and a probe costs a signature. */
+  /**
+   * How long an answer is good for once it is there, in milliseconds: anybody may ask, and a probe costs a
+   * signature.
+   */
   readonly validityMs: number;
   readonly log: Log;
   /** Milliseconds on a clock that only goes forward. */
@@ -17,7 +20,10 @@ export interface ReadinessOptions {
 export class Readiness {
   readonly #options: ReadinessOptions;
   readonly #clock: () => number;
-  #answer: { readonly promise: Promise<void>; readonly askedAt: number } | undefined;
+  #answer: Promise<void> | undefined;
+  /** Until the answer is there, nobody asks anew. */
+  #goodUntil = Number.POSITIVE_INFINITY;
+  #running: Promise<unknown> | undefined;
   #wasReady = true;
 
   constructor(options: ReadinessOptions) {
@@ -27,14 +33,16 @@ export class Readiness {
 
   /** @throws SignerError with the reason when the token does not sign */
   async check(): Promise<void> {
-    const now = this.#clock();
-    if (this.#answer === undefined || now - this.#answer.askedAt >= this.#options.validityMs) {
-      this.#answer = { promise: this.#probe(), askedAt: now };
+    if (this.#answer === undefined || this.#clock() >= this.#goodUntil) {
+      this.#goodUntil = Number.POSITIVE_INFINITY;
+      this.#answer = this.#ask().finally(() => {
+        this.#goodUntil = this.#clock() + this.#options.validityMs;
+      });
     }
-    await this.#answer.promise;
+    await this.#answer;
   }
 
-  async #probe(): Promise<void> {
+  async #ask(): Promise<void> {
     const { deadlineMs, log } = this.#options;
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<never>((_, reject) => {
@@ -42,7 +50,7 @@ export class Readiness {
       timer = setTimeout(() => reject(late), deadlineMs);
     });
     try {
-      await Promise.race([this.#options.probe(), deadline]);
+      await Promise.race([this.#probe(), deadline]);
       if (!this.#wasReady) log("info", "ready.again");
       this.#wasReady = true;
     } catch (error) {
@@ -52,5 +60,13 @@ export class Readiness {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** The probe under way, or a new one: one that is late is waited for again, and not doubled. */
+  #probe(): Promise<unknown> {
+    this.#running ??= this.#options.probe().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
   }
 }

@@ -1,4 +1,4 @@
-import { X509Certificate } from "node:crypto";
+import { type KeyObject, X509Certificate } from "node:crypto";
 import { type ErrorCode, messageOf, SignerError } from "../errors.ts";
 import * as x509 from "./x509.ts";
 
@@ -7,6 +7,7 @@ interface Certificate {
   readonly der: Uint8Array;
   readonly native: X509Certificate;
   readonly parsed: x509.X509Certificate;
+  readonly publicKey: KeyObject;
   readonly selfSigned: boolean;
 }
 
@@ -30,6 +31,8 @@ const DOCUMENT_USAGES: ReadonlySet<string> = new Set([
   "1.2.840.113583.1.1.5", // Adobe authentic documents
 ]);
 
+/** The hash of a signature, or the whole of one that brings its own. */
+const STRONG_SIGNATURES = /^(SHA-(256|384|512)|Ed25519|Ed448)$/;
 const MIN_RSA_BITS = 2048;
 
 /**
@@ -45,7 +48,7 @@ export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain 
     throw new SignerError("ERR_CERTIFICATE_MALFORMED", "Cannot use a chain without certificates");
   for (const [index, certificate] of chain.entries()) {
     proveDates(certificate, now);
-    proveStrength(certificate);
+    proveStrength(certificate, index);
     const issuer = chain[index + 1];
     if (issuer !== undefined) proveLink(certificate, issuer, index);
   }
@@ -62,8 +65,19 @@ export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain 
 function parse(der: Uint8Array, index: number): Certificate {
   try {
     const native = new X509Certificate(der);
+    // Both readers take PEM too, and bytes after the certificate, which a SignedData would carry along.
+    if (!native.raw.equals(der)) throw new RangeError("it is not the DER of one certificate");
     const parsed = new x509.X509Certificate(der as Uint8Array<ArrayBuffer>);
-    return { der, native, parsed, selfSigned: native.checkIssued(native) && native.verify(native.publicKey) };
+    // x509 reads them when they are asked for; what is wrong with them shall be found here.
+    void parsed.extensions;
+    const { publicKey } = native;
+    return {
+      der,
+      native,
+      parsed,
+      publicKey,
+      selfSigned: native.checkIssued(native) && native.verify(publicKey),
+    };
   } catch (error) {
     throw new SignerError(
       "ERR_CERTIFICATE_MALFORMED",
@@ -87,27 +101,38 @@ function proveDates({ parsed }: Certificate, now: Date): void {
 }
 
 /** The signature of a root is looked at by nobody; every other one must stand on more than SHA-1. */
-function proveStrength({ parsed, native, selfSigned }: Certificate): void {
-  const { hash } = parsed.signatureAlgorithm as { hash?: { name?: string } };
-  if (!selfSigned && /^(MD|SHA-1$)/i.test(hash?.name ?? "")) {
-    throw fault("ERR_CERTIFICATE_WEAK", parsed, `it is signed with ${hash?.name}`);
+function proveStrength({ parsed, publicKey, selfSigned }: Certificate, index: number): void {
+  const { name, hash } = parsed.signatureAlgorithm as { name: string; hash?: { name?: string } };
+  const isRoot = selfSigned && index > 0;
+  // x509 knows no name for MD5 and its like, only the number: whatever is not known to be good is refused.
+  if (!isRoot && !STRONG_SIGNATURES.test(hash?.name ?? name)) {
+    throw fault("ERR_CERTIFICATE_WEAK", parsed, `it is signed with ${hash?.name ?? name}`);
   }
-  const bits = native.publicKey.asymmetricKeyDetails?.modulusLength;
+  const bits = publicKey.asymmetricKeyDetails?.modulusLength;
   if (bits !== undefined && bits < MIN_RSA_BITS) {
     throw fault("ERR_CERTIFICATE_WEAK", parsed, `its RSA key has ${bits} bits`);
   }
 }
 
 function proveLink(subject: Certificate, issuer: Certificate, intermediates: number): void {
-  if (!subject.native.checkIssued(issuer.native) || !subject.native.verify(issuer.native.publicKey)) {
-    throw fault(
-      "ERR_CERTIFICATE_CHAIN",
-      subject.parsed,
-      `the next one in the file, "${issuer.parsed.subject}", did not issue it (the order is leaf first)`,
-    );
-  }
+  const notIssued = fault(
+    "ERR_CERTIFICATE_CHAIN",
+    subject.parsed,
+    `the next one in the file, "${issuer.parsed.subject}", did not issue it (the order is leaf first)`,
+  );
+  if (!subject.native.verify(issuer.publicKey)) throw notIssued;
+  proveAuthority(issuer, intermediates);
+  // The names and key identifiers; after `proveAuthority`, since it also says no to a CA without keyCertSign.
+  if (!subject.native.checkIssued(issuer.native)) throw notIssued;
+}
+
+function proveAuthority(issuer: Certificate, intermediates: number): void {
   const constraints = issuer.parsed.getExtension(x509.BasicConstraintsExtension);
   if (constraints?.ca !== true) throw fault("ERR_CERTIFICATE_CHAIN", issuer.parsed, "it is not a CA");
+  const usages = issuer.parsed.getExtension(x509.KeyUsagesExtension)?.usages;
+  if (usages !== undefined && (usages & x509.KeyUsageFlags.keyCertSign) === 0) {
+    throw fault("ERR_CERTIFICATE_CHAIN", issuer.parsed, "its keyUsage has no keyCertSign");
+  }
   if (constraints.pathLength !== undefined && constraints.pathLength < intermediates) {
     throw fault(
       "ERR_CERTIFICATE_CHAIN",

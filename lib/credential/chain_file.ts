@@ -8,10 +8,11 @@ import {
   openSync,
   readFileSync,
   rmSync,
-  writeSync,
+  writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { messageOf, SignerError } from "../errors.ts";
+import { pemBlocks, pemBytes } from "./pem.ts";
 import { PemConverter } from "./x509.ts";
 
 /**
@@ -37,14 +38,16 @@ export class ChainFile {
    * @throws SignerError `ERR_CERTIFICATE_NOT_FOUND`, `ERR_CERTIFICATE_MALFORMED`
    */
   read(): Uint8Array[] {
-    const blocks = this.#decode(this.#readText());
+    const text = this.#readText();
+    // Said before anything else that is wrong with the file.
+    if (/-BEGIN [^-]*PRIVATE KEY-/.test(text))
+      throw this.#malformed("it holds a private key, which belongs on the token alone");
+    const blocks = this.#decode(() => pemBlocks(text));
     if (blocks.length === 0) throw this.#malformed("it holds no certificate");
-    for (const { type } of blocks) {
-      if (/PRIVATE KEY/.test(type))
-        throw this.#malformed("it holds a private key, which belongs on the token alone");
-      if (type !== "CERTIFICATE") throw this.#malformed(`it holds a ${type}`);
+    for (const { label } of blocks) {
+      if (label !== "CERTIFICATE") throw this.#malformed(`it holds a ${label}`);
     }
-    return blocks.map((block) => new Uint8Array(block.rawData));
+    return this.#decode(() => blocks.map(pemBytes));
   }
 
   /** The chain as it is served: PEM, one block a certificate. */
@@ -63,21 +66,16 @@ export class ChainFile {
     const temporary = join(this.#directory, `.${randomUUID()}.tmp`);
     try {
       mkdirSync(this.#directory, { recursive: true });
-      const file = openSync(temporary, "wx", 0o644);
-      writeSync(file, ChainFile.toPem(chain));
-      fsyncSync(file);
-      closeSync(file);
-      linkSync(temporary, this.path);
-      return true;
+      writeDurably(temporary, ChainFile.toPem(chain));
+      return linkIfAbsent(temporary, this.path);
     } catch (error) {
-      if (isAlreadyThere(error)) return false;
       throw new SignerError(
         "ERR_CERTIFICATE_NOT_FOUND",
         `Cannot keep the certificate in ${this.path} (CERT_DIR): ${messageOf(error)}`,
         { cause: error },
       );
     } finally {
-      rmSync(temporary, { force: true });
+      removeQuietly(temporary);
     }
   }
 
@@ -93,11 +91,11 @@ export class ChainFile {
     }
   }
 
-  #decode(text: string): { type: string; rawData: ArrayBuffer }[] {
+  #decode<T>(read: () => T): T {
     try {
-      return PemConverter.decodeWithHeaders(text);
+      return read();
     } catch (error) {
-      throw this.#malformed("it is not PEM", error);
+      throw this.#malformed(`it is not PEM: ${messageOf(error)}`, error);
     }
   }
 
@@ -112,6 +110,30 @@ export class ChainFile {
   }
 }
 
-function isAlreadyThere(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "EEXIST";
+function writeDurably(path: string, text: string): void {
+  const file = openSync(path, "wx", 0o644);
+  try {
+    writeFileSync(file, text);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+/** `force` forgives a missing file, but not a missing or closed directory; what went wrong there was said. */
+function removeQuietly(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch {}
+}
+
+/** A link, unlike a renaming, never takes the place of what is there. */
+function linkIfAbsent(file: string, path: string): boolean {
+  try {
+    linkSync(file, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
+    throw error;
+  }
 }

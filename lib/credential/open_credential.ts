@@ -52,18 +52,18 @@ export async function openCredential(options: OpenCredentialOptions): Promise<Cr
 
 async function makeKeyPair(options: OpenCredentialOptions, file: ChainFile): Promise<StoredKeyPair> {
   const { label, algorithm } = options;
-  if (!options.autoProvision) {
-    throw new SignerError(
-      "ERR_KEY_NOT_FOUND",
-      `Cannot find the key pair "${label}" (HSM_KEY_LABEL) on the token: ${PROVISION_HINT}`,
-    );
-  }
   if (file.exists()) {
     // Somebody had a certificate for a key of this name: this is the wrong token, not a new one.
     throw new SignerError(
       "ERR_KEY_NOT_FOUND",
       `Cannot find the key pair "${label}" (HSM_KEY_LABEL) on the token, but ${file.path} certifies one: ` +
         "no new key is made; check HSM_TOKEN_LABEL, or move the file away",
+    );
+  }
+  if (!options.autoProvision) {
+    throw new SignerError(
+      "ERR_KEY_NOT_FOUND",
+      `Cannot find the key pair "${label}" (HSM_KEY_LABEL) on the token: ${PROVISION_HINT}`,
     );
   }
   options.log("info", "key.generating", { label, algorithm: algorithm.key.name });

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { SignatureAlgorithm } from "../algorithms.ts";
+import { parseDistinguishedName } from "./distinguished_name.ts";
 import * as x509 from "./x509.ts";
 
 export interface SelfSignedOptions {
@@ -30,7 +31,7 @@ export async function createSelfSigned(options: SelfSignedOptions): Promise<Uint
   const certificate = await x509.X509CertificateGenerator.createSelfSigned(
     {
       serialNumber: serialNumber(),
-      name: options.subject,
+      name: parseDistinguishedName(options.subject),
       notBefore,
       notAfter: new Date(notBefore.getTime() + options.days * DAY_MS),
       keys,
@@ -50,7 +51,7 @@ export async function createSelfSigned(options: SelfSignedOptions): Promise<Uint
   return new Uint8Array(certificate.rawData);
 }
 
-/** 127 random bits, positive and without a leading zero byte (RFC 5280 §4.1.2.2 asks for 20 bytes at most). */
+/** 126 random bits, positive and without a leading zero byte (RFC 5280 §4.1.2.2 asks for 20 bytes at most). */
 function serialNumber(): string {
   const bytes = randomBytes(16);
   bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40;
