@@ -63,7 +63,11 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
   const killChild = (): void => void child.kill("SIGKILL");
   process.once("exit", killChild);
   const ended = endingOf(child);
-  void ended.then(() => process.off("exit", killChild));
+  ended
+    .finally(() => process.off("exit", killChild))
+    .catch(() => {
+      // Told to whoever waits for the start.
+    });
   try {
     const url = await listeningUrl(child, ended, options);
     const kill = (signal: NodeJS.Signals): void => void child.kill(signal);

@@ -39,12 +39,13 @@ export function softHsmToken(directory: string, label = "hsm-signer-dev"): SoftH
   const tokens = resolve(directory, "tokens");
   const configuration = join(resolve(directory), "softhsm2.conf");
   const environment = { SOFTHSM2_CONF: configuration };
+  mkdirSync(tokens, { recursive: true, mode: 0o700 });
+  // Each time: the path in it is absolute, and a checkout may have been moved.
+  writeFileSync(
+    configuration,
+    `directories.tokendir = ${tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`,
+  );
   if (!existsSync(join(resolve(directory), "ready"))) {
-    mkdirSync(tokens, { recursive: true, mode: 0o700 });
-    writeFileSync(
-      configuration,
-      `directories.tokendir = ${tokens}\nobjectstore.backend = file\nlog.level = ERROR\n`,
-    );
     execFileSync(
       "softhsm2-util",
       ["--init-token", "--free", "--label", label, "--so-pin", PIN, "--pin", PIN],
