@@ -96,11 +96,11 @@ function attribute(type: string, value: asn1js.AsnType): Uint8Array {
 
 /** A copy whose last bytes are these: the value of an attribute comes last, and its length is fixed. */
 function withEnding(template: Uint8Array, ending: Uint8Array): Uint8Array {
-  const der = Uint8Array.from(template);
+  const der = new Uint8Array(template);
   der.set(ending, der.length - ending.length);
   return der;
 }
 
 function arrayBuffer(bytes: Uint8Array): ArrayBuffer {
-  return Uint8Array.from(bytes).buffer;
+  return new Uint8Array(bytes).buffer;
 }

@@ -29,7 +29,7 @@ export function setOf(tag: number, elements: readonly Uint8Array[]): Uint8Array 
 
 /** The same value under another tag: an IMPLICIT [n] for the SET OF it replaces, or the other way round. */
 export function retag(tag: number, der: Uint8Array): Uint8Array {
-  const copy = Uint8Array.from(der);
+  const copy = new Uint8Array(der);
   copy[0] = tag;
   return copy;
 }

@@ -104,5 +104,5 @@ function bytesOf(data: BufferSource): Uint8Array {
 }
 
 function arrayBufferOf(bytes: Uint8Array): ArrayBuffer {
-  return Uint8Array.from(bytes).buffer;
+  return new Uint8Array(bytes).buffer;
 }
