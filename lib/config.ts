@@ -193,7 +193,8 @@ function findPin(settings: Settings, sources: ConfigSources): { pin: string; ori
     try {
       return { pin: sources.readFile(path).replace(/\r?\n$/, ""), origin };
     } catch (error) {
-      settings.mistake(`${origin} cannot be read: ${messageOf(error)}.`);
+      // Without the path: where somebody wrote the PIN itself instead, it would show here.
+      settings.mistake(`${origin} cannot be read: ${messageOf(error).replaceAll(path, "…")}.`);
       return undefined;
     }
   };
@@ -272,7 +273,8 @@ function readOrigins(settings: Settings): readonly string[] {
   const origins = (settings.text("CORS_ORIGINS") ?? "").split(/[\s,]+/).filter((origin) => origin !== "");
   for (const origin of origins) {
     if (origin === "*") continue;
-    if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+    // URL takes * for a host's letter; it would be compared as it stands, and no page be let in.
+    if (origin.includes("*") || !URL.canParse(origin) || new URL(origin).origin !== origin) {
       settings.mistake(
         `CORS_ORIGINS holds "${origin}", which is not an origin such as https://app.example.com (or * alone).`,
       );

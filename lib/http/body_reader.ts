@@ -21,7 +21,8 @@ export async function readBody(
   limits: BodyLimits,
 ): Promise<void> {
   if (Number(request.headers["content-length"] ?? 0) > limits.maxBodyBytes) throw tooLarge(limits);
-  if (request.headers.expect !== undefined) response.writeContinue();
+  // An HTTP/1.0 client does not know interim replies (RFC 9110 §10.1.1).
+  if (request.headers.expect !== undefined && request.httpVersion === "1.1") response.writeContinue();
   await new Promise<void>((resolve, reject) => {
     let total = 0;
     let totalAtWindow = 0;

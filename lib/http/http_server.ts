@@ -3,8 +3,10 @@ import type { AddressInfo, Socket } from "node:net";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { readBody } from "./body_reader.ts";
+import { Connections } from "./connections.ts";
 import type { HttpHandler, HttpReply } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
+import { headFault, pathOf } from "./request_head.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -27,6 +29,11 @@ export interface HttpLimits {
   readonly keepAliveMs: number;
   /** After a reply to a request whose body goes on, in milliseconds. */
   readonly lingerMs: number;
+  /**
+   * A connection on which nothing moves while a reply is due, in milliseconds: a client that does not read.
+   * Longer than any signature takes.
+   */
+  readonly stalledMs: number;
   readonly maxConnections: number;
 }
 
@@ -36,42 +43,49 @@ const DEFAULT_LIMITS: HttpLimits = {
   minBytesPerWindow: 32 * 1024,
   keepAliveMs: 65_000,
   lingerMs: 2_000,
+  stalledMs: 120_000,
   maxConnections: 2_048,
 };
-
-const MAX_HEADERS = 64;
-const PATH_END = /[?#]/;
 
 /** The HTTP side of the service: sockets, limits and time; what is answered is the handler's. */
 export class HttpServer {
   readonly #server: Server;
   readonly #options: HttpServerOptions;
   readonly #limits: HttpLimits;
+  readonly #connections = new Connections();
   #stopping = false;
 
   private constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const { headersTimeoutMs, keepAliveMs, maxConnections } = this.#limits;
+    const { headersTimeoutMs, keepAliveMs, maxConnections, stalledMs } = this.#limits;
     this.#server = createServer({
       headersTimeout: headersTimeoutMs,
       // A body is watched for its progress, not for its total time: size does not matter.
       requestTimeout: 0,
       keepAliveTimeout: keepAliveMs,
       connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
+      // Answered here, as a problem.
+      requireHostHeader: false,
     });
     this.#server.maxConnections = maxConnections;
-    this.#server.maxHeadersCount = MAX_HEADERS;
+    // None is dropped: the head is refused instead.
+    this.#server.maxHeadersCount = 0;
+    this.#server.timeout = stalledMs;
+    this.#server.on("connection", (socket: Socket) => this.#connections.add(socket));
     const answer = (request: IncomingMessage, response: ServerResponse): void => {
       void this.#answer(request, response);
     };
     this.#server.on("request", answer);
     // "100 Continue" is sent when the body is wanted, so that what is refused is not sent first.
     this.#server.on("checkContinue", answer);
-    this.#server.on("checkExpectation", (_request, response: ServerResponse) => {
-      send(response, problemReply(new SignerError("ERR_EXPECTATION", "Cannot meet the Expect field")), true);
+    this.#server.on("checkExpectation", answer);
+    const refuse = (socket: Socket, code?: string): void =>
+      this.#connections.refuse(socket, parserProblem(code), this.#limits.lingerMs);
+    this.#server.on("connect", (_request, socket: Socket) => refuse(socket));
+    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      refuse(socket as Socket, error.code);
     });
-    this.#server.on("clientError", (error: NodeJS.ErrnoException, socket: Socket) => refuse(error, socket));
   }
 
   /** @throws Error of `listen`, such as EADDRINUSE */
@@ -81,6 +95,8 @@ export class HttpServer {
       server.#server.once("error", reject);
       server.#server.listen(options.port, options.host, resolve);
     });
+    // A connection that cannot be accepted is no reason to end.
+    server.#server.on("error", (error) => options.log("error", "http.failed", { error }));
     return server;
   }
 
@@ -94,7 +110,7 @@ export class HttpServer {
   async stop(graceMs: number): Promise<void> {
     this.#stopping = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeIdleConnections();
+    this.#connections.close();
     const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
     await closed;
     clearTimeout(timer);
@@ -103,10 +119,16 @@ export class HttpServer {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     let bodyIsRead = false;
     const { maxBodyBytes, handler, log } = this.#options;
+    this.#connections.expect(request.socket, response);
     try {
+      const fault = headFault(request);
+      if (fault !== undefined) {
+        await this.#send(request, response, problemReply(fault), bodyIsRead);
+        return;
+      }
       const reply = await handler({
         method: request.method ?? "",
-        path: (request.url ?? "").split(PATH_END)[0] ?? "",
+        path: pathOf(request),
         header: (name) => {
           const value = request.headers[name];
           return Array.isArray(value) ? value.join(", ") : value;
@@ -129,7 +151,7 @@ export class HttpServer {
     reply: HttpReply,
     bodyIsRead: boolean,
   ): Promise<void> {
-    if (response.destroyed || response.headersSent) return;
+    if (response.destroyed || response.headersSent || !request.socket.writable) return;
     if (bodyIsRead || !hasBody(request)) {
       send(response, reply, this.#stopping);
       return;
@@ -181,22 +203,7 @@ async function sendAndLinger(
   request.destroy();
 }
 
-/** Answers what never became a request: the parser and the clock of the head have spoken (RFC 9110 §15.5). */
-function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (!socket.writable || error.code === "ECONNRESET") {
-    socket.destroy();
-    return;
-  }
-  const { status, headers, body } = problemReply(parserProblem(error.code));
-  const lines = Object.entries({
-    ...headers,
-    connection: "close",
-    "content-length": Buffer.byteLength(String(body)),
-  });
-  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-  socket.end(`HTTP/1.1 ${status} \r\n${head}\r\n${body}`, () => socket.destroy());
-}
-
+/** Why something never became a request: the parser and the clock of the head have spoken (RFC 9110 §15.5). */
 function parserProblem(code: string | undefined): SignerError {
   if (code === "ERR_HTTP_REQUEST_TIMEOUT") {
     return new SignerError("ERR_BODY_TIMEOUT", "Cannot read the request: its head did not arrive in time");

@@ -11,6 +11,8 @@ export interface SignRequestMembers {
 const DOCUMENT = "encodedContents";
 /** Everything but the document, in bytes: names, hash, and whatever else a client sends along. */
 const MAX_REST = 64 * 1024;
+/** Pieces of the rest that are kept apart, at most. */
+const MAX_PIECES = 64;
 /** Nesting at most, so that JSON.parse need not recurse as deep as a client likes. */
 const MAX_DEPTH = 32;
 
@@ -44,7 +46,7 @@ const ESCAPES: Readonly<Record<string, string>> = {
  */
 export class JsonDocumentSink implements BodySink {
   readonly #base64: Base64Decoder;
-  #rest: Buffer[] = [];
+  readonly #rest: Buffer[] = [];
   #restLength = 0;
   #state: "structure" | "string" | "escape" | "document" | "documentEscape" = "structure";
   #depth = 0;
@@ -150,13 +152,13 @@ export class JsonDocumentSink implements BodySink {
       if (this.#state === "escape") this.#state = "string";
       else if (byte === BACKSLASH) this.#state = "escape";
       else if (byte === QUOTE) {
-        this.#name?.push(chunk.subarray(start, position));
+        addPiece(this.#name, chunk.subarray(start, position));
         this.#endName();
         this.#state = "structure";
         return position + 1;
       }
     }
-    this.#name?.push(chunk.subarray(start));
+    addPiece(this.#name, chunk.subarray(start));
     return chunk.length;
   }
 
@@ -177,20 +179,20 @@ export class JsonDocumentSink implements BodySink {
   /** Reads the document's characters to the closing quote, which is left, or to the end of the chunk. */
   #readDocument(chunk: Buffer, start: number): number {
     if (this.#state === "documentEscape") return this.#readDocumentEscape(chunk, start);
-    const quote = indexOrEnd(chunk, QUOTE, start);
-    const run = chunk.subarray(start, quote);
-    const backslash = indexOrEnd(run, BACKSLASH, 0);
-    this.#base64.write(run.subarray(0, backslash));
-    if (backslash < run.length) {
-      this.#state = "documentEscape";
-      this.#documentEscape = "";
-      return start + backslash + 1;
-    }
-    if (quote < chunk.length) {
+    // The backslash first: where there are many, each search for the quote would go over all of them.
+    const backslash = indexOrEnd(chunk, BACKSLASH, start);
+    const run = chunk.subarray(start, backslash);
+    const length = indexOrEnd(run, QUOTE, 0);
+    this.#base64.write(run.subarray(0, length));
+    if (length < run.length) {
       this.#base64.end();
       this.#state = "string";
+    } else if (backslash < chunk.length) {
+      this.#state = "documentEscape";
+      this.#documentEscape = "";
+      return backslash + 1;
     }
-    return quote;
+    return start + length;
   }
 
   #readDocumentEscape(chunk: Buffer, start: number): number {
@@ -208,9 +210,16 @@ export class JsonDocumentSink implements BodySink {
     if (bytes.length === 0) return;
     this.#restLength += bytes.length;
     if (this.#restLength > MAX_REST) throw tooMuch();
-    // A copy: the chunk is a slice of a large buffer that should be freed.
-    this.#rest.push(Buffer.from(bytes));
+    addPiece(this.#rest, bytes);
   }
+}
+
+/** Adds a copy: the bytes are a slice of a large buffer that should be freed. */
+function addPiece(pieces: Buffer[] | undefined, bytes: Buffer): void {
+  if (pieces === undefined) return;
+  pieces.push(Buffer.from(bytes));
+  // A piece costs memory beyond its bytes, and a client may send each of them alone.
+  if (pieces.length >= MAX_PIECES) pieces.splice(0, MAX_PIECES, Buffer.concat(pieces));
 }
 
 function indexOrEnd(bytes: Buffer, byte: number, start: number): number {

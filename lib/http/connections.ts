@@ -1,0 +1,68 @@
+import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { SignerError } from "../errors.ts";
+import { problemReply } from "./problems.ts";
+
+/** The connections of a server, each with the replies that are due on it. */
+export class Connections {
+  readonly #replies = new Map<Socket, Set<ServerResponse>>();
+  readonly #refused = new WeakSet<Socket>();
+  #closing = false;
+
+  add(socket: Socket): void {
+    this.#replies.set(socket, new Set());
+    socket.once("close", () => this.#replies.delete(socket));
+  }
+
+  /** Counts a reply as due until it is sent, or cannot be sent any more. */
+  expect(socket: Socket, response: ServerResponse): void {
+    const replies = this.#replies.get(socket);
+    replies?.add(response);
+    response.once("close", () => {
+      replies?.delete(response);
+      if (this.#closing && replies?.size === 0) socket.destroySoon();
+    });
+  }
+
+  /**
+   * Ends every connection without a request, one that never had a request or has begun to send one included:
+   * `closeIdleConnections` leaves these. The others end after their last reply.
+   */
+  close(): void {
+    this.#closing = true;
+    for (const [socket, replies] of this.#replies) if (replies.size === 0) socket.destroy();
+  }
+
+  /**
+   * Answers what never became a request. As in any refusal, what still comes is thrown away for a while, so
+   * that the client sees the reply and not a reset.
+   */
+  refuse(socket: Socket, error: SignerError, lingerMs: number): void {
+    // The parser fails again with each further piece.
+    if (this.#refused.has(socket)) return;
+    this.#refused.add(socket);
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    const hasReply = [...(this.#replies.get(socket) ?? [])].some((response) => response.headersSent);
+    if (hasReply) socket.end();
+    else socket.end(replyText(error));
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket
+      .on("error", () => {})
+      .once("close", () => clearTimeout(timer))
+      .resume();
+  }
+}
+
+function replyText(error: SignerError): string {
+  const { status, headers, body } = problemReply(error);
+  const lines = Object.entries({
+    ...headers,
+    connection: "close",
+    "content-length": Buffer.byteLength(String(body)),
+  });
+  const head = lines.map(([name, value]) => `${name}: ${value}\r\n`).join("");
+  return `HTTP/1.1 ${status} \r\n${head}\r\n${body}`;
+}

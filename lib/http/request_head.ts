@@ -1,0 +1,40 @@
+import type { IncomingMessage } from "node:http";
+import { SignerError } from "../errors.ts";
+
+const MAX_HEADERS = 64;
+const CONTINUE = "100-continue";
+/** The path of a request target, which may be a whole URL (RFC 9112 §3.2.2). */
+const TARGET = /^(?:https?:\/\/[^/?#]*)?([^?#]*)/i;
+
+/** The path of a request, without the query. */
+export function pathOf({ url = "" }: IncomingMessage): string {
+  return TARGET.exec(url)?.[1] ?? "";
+}
+
+/** What is wrong with the head of a request that `node:http` lets pass; `undefined` if nothing is. */
+export function headFault(request: IncomingMessage): SignerError | undefined {
+  const { headers, headersDistinct, httpVersion, rawHeaders } = request;
+  // The server's own limit drops the rest without a word, a Content-Encoding perhaps.
+  if (rawHeaders.length > 2 * MAX_HEADERS) {
+    return new SignerError(
+      "ERR_HEADERS_TOO_LARGE",
+      `Cannot read the request: it has more than ${MAX_HEADERS} header fields`,
+    );
+  }
+  if (httpVersion !== "1.1" && httpVersion !== "1.0") return malformed("it is not HTTP/1.1");
+  if (httpVersion === "1.1" && headersDistinct["host"]?.length !== 1) {
+    return malformed("it must have one Host field");
+  }
+  // "gzip, chunked" is dechunked only: the document would be something else than was meant.
+  if ((headers["transfer-encoding"] ?? "chunked").toLowerCase() !== "chunked") {
+    return malformed("Transfer-Encoding must be chunked or absent");
+  }
+  if (httpVersion === "1.1" && (headers.expect ?? CONTINUE).toLowerCase() !== CONTINUE) {
+    return new SignerError("ERR_EXPECTATION", "Cannot meet the Expect field");
+  }
+  return undefined;
+}
+
+function malformed(state: string): SignerError {
+  return new SignerError("ERR_REQUEST_MALFORMED", `Cannot read the request: ${state}`);
+}
