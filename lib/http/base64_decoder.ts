@@ -10,7 +10,8 @@ const MAX_CHARACTERS = 64 * 1024;
  */
 export class Base64Decoder {
   readonly #onBytes: (bytes: Buffer) => void;
-  readonly #scratch = Buffer.allocUnsafeSlow((MAX_CHARACTERS / 4) * 3);
+  /** Made with the first characters: a request without a document needs none. */
+  #scratch: Buffer | undefined;
   /** Up to three characters that wait for the rest of their group of four. */
   #pending = "";
   #ended = false;
@@ -45,6 +46,7 @@ export class Base64Decoder {
     const groups = whole === text.length ? text : text.slice(0, whole);
     const padding = groups.endsWith("==") ? 2 : groups.endsWith("=") ? 1 : 0;
     this.#ended = padding > 0;
+    this.#scratch ??= Buffer.allocUnsafeSlow((MAX_CHARACTERS / 4) * 3);
     const length = this.#scratch.write(groups, "base64");
     // A character that the decoder skips shows as a length that is too short; it takes "-" and "_" for "+"
     // and "/", which shows only by looking.

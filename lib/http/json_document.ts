@@ -1,3 +1,4 @@
+import { isUtf8 } from "node:buffer";
 import { SignerError } from "../errors.ts";
 import { Base64Decoder } from "./base64_decoder.ts";
 import type { BodySink } from "./exchange.ts";
@@ -234,11 +235,11 @@ function unicodeEscape(letters: string): string | undefined {
 
 function parseJson(bytes: Buffer): unknown {
   try {
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes));
+    if (isUtf8(bytes)) return JSON.parse(bytes.toString("utf8"));
   } catch {
     // The parser's message quotes the input, which may be somebody's document.
-    throw malformed("it is not valid JSON in UTF-8");
   }
+  throw malformed("it is not valid JSON in UTF-8");
 }
 
 function tooMuch(): SignerError {

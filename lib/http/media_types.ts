@@ -10,8 +10,9 @@ export function parseContentType(field: string | undefined): { type: string; cha
  * the first: a client that can be answered is better than one that is refused for its manners.
  */
 export function negotiate(accept: string | undefined, offers: readonly string[]): string {
-  const ranges = (accept ?? "*/*").split(",").map(parseRange);
   const [first = "", ...others] = offers;
+  if (accept === undefined || accept === "*/*") return first;
+  const ranges = accept.split(",").map(parseRange);
   let best = { offer: first, quality: qualityOf(first, ranges) };
   for (const offer of others) {
     const quality = qualityOf(offer, ranges);

@@ -62,21 +62,25 @@ async function readJson(request: HttpRequest, hash: HashAlgorithm): Promise<Uint
 
 /** Hashes a document piece by piece. */
 class DocumentDigest implements BodySink {
-  readonly #hash: Hash;
-  #isEmpty = true;
+  readonly #name: string;
+  /** Made with the first byte: most requests bring a digest and no document. */
+  #hash: Hash | undefined;
 
   constructor(hash: HashAlgorithm) {
-    this.#hash = createHash(hash.nodeName);
+    this.#name = hash.nodeName;
   }
 
   write(chunk: Buffer): void {
-    if (chunk.length > 0) this.#isEmpty = false;
+    if (chunk.length === 0) return;
+    this.#hash ??= createHash(this.#name);
     this.#hash.update(chunk);
   }
 
   digest(): Buffer {
     // A client that reads the SDK's fileContents where it is null sends this; it wants no such signature.
-    if (this.#isEmpty) throw new SignerError("ERR_DOCUMENT_EMPTY", "Cannot sign: the document has no bytes");
+    if (this.#hash === undefined) {
+      throw new SignerError("ERR_DOCUMENT_EMPTY", "Cannot sign: the document has no bytes");
+    }
     return this.#hash.digest();
   }
 }
