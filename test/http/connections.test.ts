@@ -158,13 +158,21 @@ describe("Stopping the server", () => {
     });
   }
 
-  it("closes a connection whose reply is just being sent.", async () => {
-    const { url, server } = await start();
-    const connections = await Promise.all(Array.from({ length: 20 }, () => RawConnection.open(url)));
-    for (const connection of connections) connection.write(rawRequest(GOOD));
-    await connections[0]?.reply();
-    await assertStopsByItself(server);
-    for (const connection of connections) await connection.closed();
+  it("closes a connection whose reply is just being sent, whatever the moment.", async () => {
+    for (let moment = 0; moment < 40; moment += 1) {
+      const { asked, sign } = signaturesAtWill();
+      const { url, server } = await start({ routes: { sign }, limits: { keepAliveMs: NEVER_MS } });
+      const connection = await RawConnection.open(url);
+      // With the next request begun: such a connection is not idle to node:http, and has no reply due.
+      connection.write(Buffer.concat([rawRequest(GOOD), Buffer.from("POST /sign")]));
+      await until(() => asked.length === 1);
+      asked[0]?.resolve(DER);
+      for (let turn = 0; turn < moment; turn += 1) await undefined;
+      const stopped = assertStopsByItself(server);
+      assert.equal((await connection.reply())?.status, 200);
+      await stopped;
+      await connection.closed();
+    }
   });
 
   it("cuts what has not ended when the grace is over.", async () => {

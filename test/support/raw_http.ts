@@ -35,10 +35,21 @@ export class RawConnection {
     });
   }
 
-  /** @throws Error of the connection, such as ECONNREFUSED */
-  static async open(url: string): Promise<RawConnection> {
+  /**
+   * @param options.isStubborn whether it goes on when the other side has ended
+   * @throws Error of the connection, such as ECONNREFUSED
+   */
+  static async open(
+    url: string,
+    { isStubborn = false }: { isStubborn?: boolean } = {},
+  ): Promise<RawConnection> {
     const { hostname, port } = new URL(url);
-    const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+    const socket = connect({
+      host: hostname,
+      port: Number(port),
+      noDelay: true,
+      allowHalfOpen: isStubborn,
+    });
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve).once("error", reject);
     });
