@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { type ConfigSources, PIN_VARIABLES, parseConfig } from "./lib/config.ts";
 import { distinguishedNameFault } from "./lib/credential/distinguished_name.ts";
 import { messageOf } from "./lib/errors.ts";
@@ -16,7 +16,9 @@ const STOP_GRACE_MS = 25_000;
 /** Threads for everything that is not a C_Sign: files, name look-ups. */
 const OTHER_THREADS = 4;
 
-const log = jsonLog((line) => writeSync(process.stdout.fd, line));
+const log = jsonLog((line) => void process.stdout.write(line));
+// Whoever read the log went away; that is no reason to stop signing.
+process.stdout.on("error", () => {});
 
 async function main(): Promise<void> {
   try {

@@ -1,6 +1,8 @@
 import type * as graphene from "graphene-pk11";
+import type { SignatureAlgorithm } from "../algorithms.ts";
 import type { Log } from "../log.ts";
 import type { Secret } from "../secret.ts";
+import { generateKeyPair, readKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { login, openSession, Pkcs11Module } from "./module.ts";
 import { dispositionOf, tokenError } from "./return_codes.ts";
 import { SessionPool } from "./session_pool.ts";
@@ -77,10 +79,24 @@ export class Connection {
   /**
    * Lends no more sessions and closes those that come back.
    *
-   * @returns whether no call is inside the module any more after `graceMs`
+   * @returns how many calls are still inside the module after `graceMs`
    */
-  async drain(graceMs: number): Promise<boolean> {
-    return (await this.pool.close(graceMs)) === 0;
+  drain(graceMs: number): Promise<number> {
+    return this.pool.close(graceMs);
+  }
+
+  /**
+   * A new key pair, on a session of its own and without a deadline: an HSM may take its time over RSA-4096, and
+   * a pair that nobody waits for any more would be there all the same.
+   */
+  async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
+    const session = openSession(this.control.slot);
+    try {
+      const privateKey = await generateKeyPair(session, label, algorithm);
+      return readKeyPair(this.control, label, privateKey, algorithm);
+    } finally {
+      session.close();
+    }
   }
 
   /** Closes the session that holds the login; a login ends with the last session (PKCS#11 v2.40 §5.6). */

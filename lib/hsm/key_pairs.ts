@@ -42,7 +42,7 @@ export function findKeyPair(
     const [privateKey] = privateKeys;
     if (privateKey === undefined) return undefined;
     if (privateKeys.length > 1) throw ambiguous(label, privateKeys);
-    return readKeyPair(session, label, privateKey, algorithm);
+    return readKeyPair(session, label, privateKey.handle, algorithm);
   } catch (error) {
     throw tokenError(`read the key pair "${label}"`, error);
   }
@@ -52,12 +52,14 @@ export function findKeyPair(
  * Generates a key pair with templates that CloudHSM accepts: the private half sensitive and not extractable,
  * CKA_ID final at generation since CloudHSM has no C_SetAttributeValue. The library's own `generateKey` sets
  * CKA_ID afterwards and reads attributes that CloudHSM refuses; either leaves an orphaned pair behind.
+ *
+ * @returns the handle of the private key
  */
 export async function generateKeyPair(
   session: graphene.Session,
   label: string,
   algorithm: SignatureAlgorithm,
-): Promise<TokenKeyPair> {
+): Promise<Buffer> {
   const common = { token: true, label, id: randomBytes(ID_LENGTH) };
   const { promise, resolve, reject } = deferred<graphene.IKeyPair>();
   session.generateKeyPair(
@@ -77,7 +79,7 @@ export async function generateKeyPair(
   );
   try {
     const { privateKey } = await promise;
-    return readKeyPair(session, label, privateKey, algorithm);
+    return privateKey.handle;
   } catch (error) {
     throw tokenError(`generate the key pair "${label}"`, error);
   }
@@ -89,12 +91,19 @@ function domainAttributes(key: KeyAlgorithm): graphene.ITemplate {
     : { paramsEC: Buffer.from(key.ecParams) };
 }
 
-function readKeyPair(
+/**
+ * The pair that a private key is half of.
+ *
+ * @param session reads the objects now and whenever they are asked for something
+ * @throws SignerError `ERR_KEY_UNUSABLE`
+ */
+export function readKeyPair(
   session: graphene.Session,
   label: string,
-  privateObject: graphene.SessionObject,
+  handle: Buffer,
   algorithm: SignatureAlgorithm,
 ): TokenKeyPair {
+  const privateObject = new graphene.SessionObject(handle, session, session.lib);
   const id = attribute<Buffer>(privateObject, "id");
   const publicObjects = findAll(session, { class: graphene.ObjectClass.PUBLIC_KEY, label, id });
   const [publicObject] = publicObjects;

@@ -5,7 +5,7 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
-import { findKeyPair, generateKeyPair, type TokenKeyPair } from "./key_pairs.ts";
+import { findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { Recovery } from "./recovery.ts";
 import {
   CKR_OPERATION_ACTIVE,
@@ -52,6 +52,8 @@ export class Token {
   readonly #log: Log;
   readonly #known: KnownPair[] = [];
   #connection: Connection;
+  /** Connections that were replaced while calls on them were still inside the module. */
+  #retired: readonly Connection[] = [];
   /** On the clock of `performance.now`; the first connection counts as old. */
   #connectedAt = Number.NEGATIVE_INFINITY;
   /** What the connection suffers from, for the attempts to mend it. */
@@ -85,11 +87,9 @@ export class Token {
     return pair;
   }
 
-  /** A new key pair; see `generateKeyPair`. */
+  /** A new key pair; see `generateKeyPair` in `key_pairs.ts`. */
   async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
-    const pair = await this.#connection.pool.withSession((session) =>
-      generateKeyPair(session, label, algorithm),
-    );
+    const pair = await this.#connection.generateKeyPair(label, algorithm);
     this.#known.push({ label, algorithm, pair });
     return pair;
   }
@@ -214,13 +214,14 @@ export class Token {
       void former.drain(0);
       this.#adopt(former.reopen(this.#options));
       former.closeControl();
+      this.#retired = [...this.#retired, former].filter(({ pool }) => pool.state.leased > 0);
       return;
     }
-    if (!(await former.drain(DRAIN_MS))) {
-      const { leased } = former.pool.state;
+    const hanging = await this.#drain(DRAIN_MS);
+    if (hanging > 0) {
       throw new SignerError(
         "ERR_TOKEN_UNAVAILABLE",
-        `Cannot initialize the module again: ${leased} calls hang inside it`,
+        `Cannot initialize the module again: ${hanging} calls hang inside it`,
       );
     }
     former.finalize();
@@ -255,9 +256,16 @@ export class Token {
    */
   async close(graceMs: number): Promise<boolean> {
     this.#recovery.stop();
-    if (!(await this.#connection.drain(graceMs))) return false;
+    if ((await this.#drain(graceMs)) > 0) return false;
     this.#connection.logOut();
     this.#connection.finalize();
     return true;
+  }
+
+  /** @returns how many calls are still inside the module after `graceMs`, on whichever connection they were made */
+  async #drain(graceMs: number): Promise<number> {
+    const connections = [this.#connection, ...this.#retired];
+    const hanging = await Promise.all(connections.map((connection) => connection.drain(graceMs)));
+    return hanging.reduce((sum, count) => sum + count, 0);
   }
 }

@@ -89,17 +89,37 @@ test("a token that goes on failing is not logged in to again and again", async (
   await signsCorrectly();
 });
 
-test("while a call hangs inside it, a failed module is left alone, and it comes back when the call returns", async () => {
-  shim.order({ delayMs: 8_000 });
-  const hung = assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGN_TIMEOUT"));
-  await until(() => token.sessions.leased === 1);
-  await delay(100);
-  shim.order({ failing: 1, returnValue: CKR_DEVICE_ERROR });
-  await assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), /1 calls hang inside it/);
-  await hung;
-  await until(() => recoveries() === 1);
-  await signsCorrectly();
-});
+for (const [name, before] of [
+  ["", async () => {}],
+  [
+    ", on whichever connection the call was made",
+    async () => {
+      // A new login in between: the hung call's connection is not the current one any more.
+      shim.order({ failing: 1, returnValue: CKR_KEY_HANDLE_INVALID });
+      await signsCorrectly();
+      await delay(SETTLING_MS);
+    },
+  ],
+] as const) {
+  test(`while a call hangs inside it, a failed module is left alone, and comes back when it returns${name}`, async () => {
+    shim.order({ delayMs: 9_000 });
+    const hung = assert.rejects(
+      token.sign(privateKey, algorithm, randomBytes(10)),
+      isCode("ERR_SIGN_TIMEOUT"),
+    );
+    await until(() => token.sessions.leased === 1);
+    // The call reads its order when it gets its thread.
+    await delay(100);
+    shim.order({});
+    await before();
+    const recovered = recoveries();
+    shim.order({ failing: 1, returnValue: CKR_DEVICE_ERROR });
+    await assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), /1 calls hang inside it/);
+    await hung;
+    await until(() => recoveries() === recovered + 1);
+    await signsCorrectly();
+  });
+}
 
 test("a key that another one took the place of is not used", async () => {
   withPlainSession((session) => {
