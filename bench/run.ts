@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -63,7 +63,10 @@ async function main(): Promise<void> {
     figures[algorithm] = await measureAlgorithm(algorithm, token, directory);
     process.stdout.write(`${table(algorithm, figures[algorithm])}\n`);
   }
-  writeReport(new URL("results.json", import.meta.url), {
+  // Only a whole run is worth keeping.
+  const isWhole = process.argv.length === 2;
+  mkdirSync(new URL("out", import.meta.url), { recursive: true });
+  writeReport(new URL(isWhole ? "results.json" : "out/results.json", import.meta.url), {
     command: commandLine(),
     date: new Date().toISOString(),
     machine: describeMachine(),

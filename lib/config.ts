@@ -178,14 +178,14 @@ function readModulePath(settings: Settings, sources: ConfigSources): string {
 
 function readPin(settings: Settings, sources: ConfigSources, modulePath: string): Secret {
   const found = findPin(settings, sources);
-  if (found === undefined) return new Secret("");
+  if (found === undefined) return new Secret("", "nowhere");
   const { pin, origin } = found;
   if (pin === "") settings.mistake(`${origin} holds no PIN.`);
   else if (/libcloudhsm_pkcs11/.test(modulePath) && !/^[^:]+:./.test(pin)) {
     // A PIN that CloudHSM can only refuse is not tried: refused logins lock the user.
     settings.mistake(`${origin} must hold <crypto user>:<password> for CloudHSM; it has no user part.`);
   }
-  return new Secret(pin);
+  return new Secret(pin, origin);
 }
 
 function findPin(settings: Settings, sources: ConfigSources): { pin: string; origin: string } | undefined {
@@ -194,7 +194,9 @@ function findPin(settings: Settings, sources: ConfigSources): { pin: string; ori
       return { pin: sources.readFile(path).replace(/\r?\n$/, ""), origin };
     } catch (error) {
       // Without the path: where somebody wrote the PIN itself instead, it would show here.
-      settings.mistake(`${origin} cannot be read: ${messageOf(error).replaceAll(path, "…")}.`);
+      settings.mistake(
+        `${origin} cannot be read: ${messageOf(error).replaceAll(path, "…")} (from the working directory, where it is relative).`,
+      );
       return undefined;
     }
   };
@@ -219,7 +221,7 @@ function readKeyLabel(settings: Settings): string {
   // The label names the chain's file too.
   if (!/^[\w.@+ -]{1,100}$/.test(label) || label.startsWith(".")) {
     settings.mistake(
-      `HSM_KEY_LABEL must be 1 to 100 letters, digits, spaces or any of ". _ - @ +", and not begin with a dot.`,
+      `HSM_KEY_LABEL must be 1 to 100 letters, digits, spaces or any of ". _ - @ +", and not begin with a dot; it is "${label}".`,
     );
   }
   return label;

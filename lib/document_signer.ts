@@ -37,7 +37,8 @@ export class DocumentSigner {
     if (time > notAfter) {
       throw new SignerError(
         "ERR_CERTIFICATE_EXPIRED",
-        `Cannot sign: the chain expired at ${notAfter.toISOString()}`,
+        `Cannot sign: the certificate chain of "${this.credential.label}" (CERT_DIR) expired at ` +
+          `${notAfter.toISOString()}; replace it and restart`,
       );
     }
     const event: AttributeEvent = { digest, time };

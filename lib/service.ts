@@ -3,10 +3,10 @@ import type { Config } from "./config.ts";
 import { ChainFile } from "./credential/chain_file.ts";
 import { openCredential } from "./credential/open_credential.ts";
 import { DocumentSigner } from "./document_signer.ts";
-import { messageOf } from "./errors.ts";
+import { messageOf, SignerError } from "./errors.ts";
 import { Token } from "./hsm/token.ts";
 import { TokenCrypto } from "./hsm/token_crypto.ts";
-import { HttpServer } from "./http/http_server.ts";
+import { HttpServer, type HttpServerOptions } from "./http/http_server.ts";
 import { createRoutes } from "./http/routes.ts";
 import type { Log } from "./log.ts";
 import { Readiness } from "./readiness.ts";
@@ -30,6 +30,8 @@ export interface Service {
 
 /** The length of an Adobe placeholder as the Web SDK makes it by default is 16,385 bytes. */
 const DEFAULT_PLACEHOLDER_BYTES = 16_384;
+const DAY_MS = 86_400_000;
+const EXPIRY_WARNING_DAYS = 30;
 const READY_DEADLINE_MS = 2_000;
 const READY_VALIDITY_MS = 1_000;
 
@@ -58,6 +60,7 @@ export async function startService({
     });
     const signer = new DocumentSigner(credential, now);
     warnOfLargeContainers(signer, log);
+    warnOfExpiry(signer, now(), log);
     const server = await listen(config, token, signer, log);
     log("info", "listening", { url: server.url, ...describe(signer) });
     return { url: server.url, stop: (graceMs) => stop(server, token, graceMs) };
@@ -86,7 +89,20 @@ function listen(config: Config, token: Token, signer: DocumentSigner, log: Log):
     corsOrigins: config.http.corsOrigins,
     log,
   });
-  return HttpServer.listen({ ...config.http, handler, log });
+  return listenWith({ ...config.http, handler, log });
+}
+
+async function listenWith(options: HttpServerOptions): Promise<HttpServer> {
+  try {
+    return await HttpServer.listen(options);
+  } catch (error) {
+    const { host, port } = options;
+    throw new SignerError(
+      "ERR_CONFIGURATION",
+      `Cannot listen on ${host}, port ${port} (HOST, PORT): ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
 }
 
 /** What the service signs with, for a log or a person. */
@@ -105,6 +121,17 @@ function warnOfLargeContainers({ maxContainerLength }: DocumentSigner, log: Log)
   log("warning", "container.large", {
     maxContainerBytes: maxContainerLength,
     advice: "the chain is long: set placeholderSize in the front end, or leave certificates out",
+  });
+}
+
+function warnOfExpiry({ credential }: DocumentSigner, now: Date, log: Log): void {
+  const { notAfter } = credential.chain;
+  const days = Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
+  if (days >= EXPIRY_WARNING_DAYS) return;
+  log("warning", "certificate.expires", {
+    credential: credential.label,
+    notAfter: notAfter.toISOString(),
+    days,
   });
 }
 

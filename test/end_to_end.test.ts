@@ -206,11 +206,23 @@ test("without a module the service does not start, and never falls back to SoftH
 });
 
 test("a key that is missing stops the start, and the sentence names what to do", async () => {
-  assert.match(await complaintOf({ ...base, HSM_KEY_LABEL: "nobody" }), /"nobody" .*HSM_AUTO_PROVISION=true/);
+  const complaint = await complaintOf({ ...base, HSM_KEY_LABEL: "nobody" });
+  assert.match(complaint, /"nobody" .*there are .*"RSA-2048".*HSM_AUTO_PROVISION=true npm start/);
+});
+
+test("a port that is taken is named with its setting", async () => {
+  const first = await startServiceProcess({ environment: settingsFor(RSA) });
+  const { port } = new URL(first.url);
+  const complaint = await complaintOf({ ...settingsFor(RSA), PORT: port });
+  assert.match(
+    complaint,
+    new RegExp(`Cannot listen on 127\\.0\\.0\\.1, port ${port} \\(HOST, PORT\\): .*EADDRINUSE`),
+  );
+  await first.stop();
 });
 
 test("a wrong PIN stops the start after one login, and is in no output", async () => {
   const complaint = await complaintOf({ ...base, HSM_PIN: "secret-4711" });
-  assert.match(complaint, /Cannot log in to the token: CKR_PIN_INCORRECT/);
+  assert.match(complaint, /Cannot log in to the token with the PIN of HSM_PIN: CKR_PIN_INCORRECT/);
   assert.doesNotMatch(complaint, /4711/);
 });

@@ -18,6 +18,8 @@ export interface ProvenChain {
   /** DER, leaf first, without the root: what a SignedData carries. A self-signed leaf stays. */
   readonly embedded: readonly Uint8Array[];
   readonly leaf: X509Certificate;
+  /** Whether the leaf is its own issuer. */
+  readonly isSelfSigned: boolean;
   /** The earliest end of validity in the chain. */
   readonly notAfter: Date;
 }
@@ -58,6 +60,7 @@ export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain 
     certificates: ders,
     embedded: embedded.map(({ der }) => der),
     leaf: leaf.native,
+    isSelfSigned: leaf.selfSigned,
     notAfter: new Date(Math.min(...chain.map(({ parsed }) => parsed.notAfter.getTime()))),
   };
 }
@@ -76,7 +79,7 @@ function parse(der: Uint8Array, index: number): Certificate {
       native,
       parsed,
       publicKey,
-      selfSigned: native.checkIssued(native) && native.verify(publicKey),
+      selfSigned: native.subject === native.issuer && native.verify(publicKey),
     };
   } catch (error) {
     throw new SignerError(
@@ -118,7 +121,7 @@ function proveLink(subject: Certificate, issuer: Certificate, intermediates: num
   const notIssued = fault(
     "ERR_CERTIFICATE_CHAIN",
     subject.parsed,
-    `the next one in the file, "${issuer.parsed.subject}", did not issue it (the order is leaf first)`,
+    `the next one in the file, "${issuer.parsed.subject}", did not issue it (the order is leaf first, and none between them may be missing)`,
   );
   if (!subject.native.verify(issuer.publicKey)) throw notIssued;
   proveAuthority(issuer, intermediates);

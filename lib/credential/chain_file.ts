@@ -43,7 +43,8 @@ export class ChainFile {
     if (/-BEGIN [^-]*PRIVATE KEY-/.test(text))
       throw this.#malformed("it holds a private key, which belongs on the token alone");
     const blocks = this.#decode(() => pemBlocks(text));
-    if (blocks.length === 0) throw this.#malformed("it holds no certificate");
+    if (blocks.length === 0)
+      throw this.#malformed("it holds no certificate in PEM (openssl x509 -inform DER converts one)");
     for (const { label } of blocks) {
       if (label !== "CERTIFICATE") throw this.#malformed(`it holds a ${label}`);
     }

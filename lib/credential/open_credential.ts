@@ -2,13 +2,15 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { webCryptoSigner } from "../web_crypto_signer.ts";
-import { proveChain } from "./chain.ts";
+import { type ProvenChain, proveChain } from "./chain.ts";
 import { ChainFile } from "./chain_file.ts";
 import { type Credential, proveCredential } from "./credential.ts";
 import { createSelfSigned } from "./self_signed.ts";
 
 /** Where key pairs are found and made: the token, or a double of it. */
 export interface KeyStore {
+  /** Labels of private keys that are there, some of them where there are many: for a person. */
+  keyLabels(): readonly string[];
   findKeyPair(label: string, algorithm: SignatureAlgorithm): StoredKeyPair | undefined;
   generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair>;
 }
@@ -31,7 +33,7 @@ export interface OpenCredentialOptions {
   readonly log: Log;
 }
 
-const PROVISION_HINT = "start once with HSM_AUTO_PROVISION=true to have it made";
+const PROVISION_COMMAND = "HSM_AUTO_PROVISION=true npm start";
 
 /**
  * The credential of a key label, proven: its key pair on the token and its chain in `CERT_DIR`. With
@@ -46,8 +48,30 @@ export async function openCredential(options: OpenCredentialOptions): Promise<Cr
   const pair = options.keys.findKeyPair(label, algorithm) ?? (await makeKeyPair(options, file));
   for (const warning of pair.warnings) log("warning", "key.exposed", { label, warning });
   if (!file.exists()) await makeCertificate(options, file, pair);
-  const chain = proveChain(file.read(), now());
+  const chain = proveFile(file, now());
+  if (chain.certificates.length === 1 && !chain.isSelfSigned) {
+    log("warning", "chain.leaf_alone", {
+      path: file.path,
+      advice: "unless a root issued it directly, add the certificates between: readers cannot find them",
+    });
+  }
   return proveCredential(label, webCryptoSigner(crypto, pair.privateKey, algorithm), chain);
+}
+
+/** What is wrong with a certificate is said with the file that it is in. */
+function proveFile(file: ChainFile, now: Date): ProvenChain {
+  const certificates = file.read();
+  try {
+    return proveChain(certificates, now);
+  } catch (error) {
+    if (!(error instanceof SignerError)) throw error;
+    throw new SignerError(error.code, `${error.message} (in ${file.path}, CERT_DIR)`, { cause: error });
+  }
+}
+
+function presentLabels(keys: KeyStore): string {
+  const labels = keys.keyLabels().map((label) => `"${label}"`);
+  return labels.length === 0 ? "there is no private key at all" : `there are ${labels.join(", ")}`;
 }
 
 async function makeKeyPair(options: OpenCredentialOptions, file: ChainFile): Promise<StoredKeyPair> {
@@ -63,7 +87,8 @@ async function makeKeyPair(options: OpenCredentialOptions, file: ChainFile): Pro
   if (!options.autoProvision) {
     throw new SignerError(
       "ERR_KEY_NOT_FOUND",
-      `Cannot find the key pair "${label}" (HSM_KEY_LABEL) on the token: ${PROVISION_HINT}`,
+      `Cannot find the key pair "${label}" on the token; ${presentLabels(options.keys)}. ` +
+        `Check HSM_KEY_LABEL, or have a new pair made, once, with ${PROVISION_COMMAND}`,
     );
   }
   options.log("info", "key.generating", { label, algorithm: algorithm.key.name });
@@ -79,7 +104,7 @@ async function makeCertificate(
     throw new SignerError(
       "ERR_CERTIFICATE_NOT_FOUND",
       `Cannot find the certificate chain ${file.path} (CERT_DIR): put it there, leaf first, in PEM, ` +
-        `or ${PROVISION_HINT}`,
+        `or have a self-signed one made, once, with ${PROVISION_COMMAND}`,
     );
   }
   const { crypto, algorithm, certificate, now } = options;

@@ -63,7 +63,7 @@ export class Connection {
   static #logIn(module: Pkcs11Module, options: ConnectionOptions): Connection {
     const slot = module.slotOfToken(options.label);
     const control = openSession(slot);
-    login(control, options.pin.reveal());
+    login(control, options.pin);
     const pool = sessionPool(slot, options);
     const shortage = pool.fill();
     if (shortage !== undefined) {

@@ -22,6 +22,7 @@ export interface TokenKeyPair {
 
 /** Enough for CKA_ID to be unique among everybody who shares the token. */
 const ID_LENGTH = 20;
+const MAX_LABELS = 20;
 const PUBLIC_EXPONENT = Buffer.from([0x01, 0x00, 0x01]);
 
 /**
@@ -45,6 +46,16 @@ export function findKeyPair(
     return readKeyPair(session, label, privateKey.handle, algorithm);
   } catch (error) {
     throw tokenError(`read the key pair "${label}"`, error);
+  }
+}
+
+/** Labels of the private keys, at most `MAX_LABELS`: each costs requests to the cluster. */
+export function findKeyLabels(session: graphene.Session): readonly string[] {
+  try {
+    const keys = findAll(session, { class: graphene.ObjectClass.PRIVATE_KEY });
+    return keys.slice(0, MAX_LABELS).map((key) => attribute<string>(key, "label"));
+  } catch (error) {
+    throw tokenError("list the keys", error);
   }
 }
 

@@ -1,6 +1,7 @@
 import * as graphene from "graphene-pk11";
 import pkcs11 from "pkcs11js";
 import { messageOf, SignerError } from "../errors.ts";
+import type { Secret } from "../secret.ts";
 import { CKR_USER_ALREADY_LOGGED_IN, returnCodeOf, tokenError } from "./return_codes.ts";
 
 /**
@@ -51,11 +52,14 @@ export class Pkcs11Module {
       label === undefined ? initialized(tokens) : tokens.filter((token) => token.label === label);
     const [match] = matching;
     if (match !== undefined && matching.length === 1) return match.slot;
-    const present = tokens.map((token) => `"${token.label}"`).join(", ") || "none";
+    const present =
+      initialized(tokens)
+        .map((token) => `"${token.label}"`)
+        .join(", ") || "none";
     const state =
       label === undefined
         ? `there are ${matching.length}, and HSM_TOKEN_LABEL does not say which`
-        : `${matching.length} are labelled "${label}"`;
+        : `${matching.length} are labelled "${label}" (HSM_TOKEN_LABEL)`;
     throw new SignerError("ERR_TOKEN_NOT_FOUND", `Cannot choose a token: ${state}; present: ${present}`);
   }
 
@@ -101,11 +105,11 @@ export function openSession(slot: graphene.Slot): graphene.Session {
 }
 
 /** C_Login as CKU_USER; one login serves all sessions of the process (PKCS#11 v2.40 §5.6). */
-export function login(session: graphene.Session, pin: string): void {
+export function login(session: graphene.Session, pin: Secret): void {
   try {
-    session.login(pin, graphene.UserType.USER);
+    session.login(pin.reveal(), graphene.UserType.USER);
   } catch (error) {
     if (returnCodeOf(error) === CKR_USER_ALREADY_LOGGED_IN) return;
-    throw tokenError("log in to the token", error);
+    throw tokenError(`log in to the token with the PIN of ${pin.origin}`, error);
   }
 }

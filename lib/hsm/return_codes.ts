@@ -70,7 +70,15 @@ const RETURN_CODES: ReadonlyMap<number, ReturnCode> = new Map<number, ReturnCode
       reason: "a session was used by two operations, or left in the middle of one: a bug of ours",
     },
   ],
-  [0xa0, { name: "CKR_PIN_INCORRECT", disposition: "fatal", reason: "a wrong PIN locks the user" }],
+  [
+    0xa0,
+    {
+      name: "CKR_PIN_INCORRECT",
+      disposition: "fatal",
+      reason:
+        "each refused login brings the user nearer to being locked: correct the PIN before another start",
+    },
+  ],
   [0xa3, { name: "CKR_PIN_EXPIRED", disposition: "fatal", reason: "a person has to set a new one" }],
   [0xa4, { name: "CKR_PIN_LOCKED", disposition: "fatal", reason: "a person has to unlock the user" }],
   [0xb0, { name: "CKR_SESSION_CLOSED", disposition: "session", reason: "the session was closed under us" }],

@@ -5,7 +5,7 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { Connection, type ConnectionOptions } from "./connection.ts";
-import { findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
+import { findKeyLabels, findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { Recovery } from "./recovery.ts";
 import {
   CKR_OPERATION_ACTIVE,
@@ -78,6 +78,11 @@ export class Token {
 
   get sessions(): SessionPoolState {
     return this.#connection.pool.state;
+  }
+
+  /** The labels of private keys on the token, some of them where there are many: for a person. */
+  keyLabels(): readonly string[] {
+    return findKeyLabels(this.#connection.control);
   }
 
   /** The key pair with this label; see `findKeyPair`. */

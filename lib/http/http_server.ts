@@ -214,5 +214,8 @@ function parserProblem(code: string | undefined): SignerError {
       "Cannot read the request: its header fields are too large",
     );
   }
+  if (code === "HPE_INVALID_EOF_STATE") {
+    return new SignerError("ERR_BODY_INCOMPLETE", "Cannot read the request: it ended too early");
+  }
   return new SignerError("ERR_REQUEST_MALFORMED", "Cannot read the request: it is not HTTP/1.1");
 }

@@ -39,6 +39,11 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
     detail: "The HSM gave a wrong signature, which was not sent.",
     retryAfter: 5,
   },
+  ERR_TOKEN_FAULT: { status: 500, detail: "The HSM failed in an unknown way; the service's log says how." },
+  ERR_TOKEN_REFUSED: {
+    status: 500,
+    detail: "The HSM refuses to sign with this key; an operator has to act.",
+  },
   ERR_PIN_REJECTED: {
     status: 503,
     detail: "The HSM refused the login; an operator has to act.",

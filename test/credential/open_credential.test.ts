@@ -103,9 +103,26 @@ const NAME_OF_SETTING = /HSM_AUTO_PROVISION=true/;
 
 test("without a key and without auto-provision, opening fails, names the setting, and makes nothing", async () => {
   const stage = emptyStage();
-  await assertRefused(open(stage), "ERR_KEY_NOT_FOUND", /"test-key" \(HSM_KEY_LABEL\)/, NAME_OF_SETTING);
+  await assertRefused(
+    open(stage),
+    "ERR_KEY_NOT_FOUND",
+    /"test-key" on the token; there is no private key at all/,
+    NAME_OF_SETTING,
+  );
   assert.equal(stage.keys.generated, 0);
   assert.equal(existsSync(stage.directory), false);
+});
+
+test("a label that nobody has is answered with those that somebody has", async () => {
+  const stage = emptyStage();
+  for (const label of ["signer-2025", "signer-2026"]) {
+    stage.keys.pairs.set(label, { ...(await softwareKeyPair(P256)), warnings: [] });
+  }
+  await assertRefused(
+    open(stage),
+    "ERR_KEY_NOT_FOUND",
+    /there are "signer-2025", "signer-2026"\. Check HSM_KEY_LABEL/,
+  );
 });
 
 for (const algorithm of [P256, signatureAlgorithm("RSA-2048", "SHA-256", "PSS")]) {
@@ -222,6 +239,24 @@ test("an operator's chain is used as it is: leaf first, embedded without the roo
   assert.equal(stage.keys.generated, 0);
 });
 
+test("a leaf without the certificates above it is used, and the operator is told what readers may miss", async () => {
+  const stage = await stageWithKey();
+  const intermediate = await intermediateCa(await rootCa());
+  const leaf = await leafOf(intermediate, { keys: stage.pair });
+  for (const [chain, events] of [
+    [pemOf(leaf), ["chain.leaf_alone"]],
+    [pemOf(leaf, intermediate), []],
+  ] as const) {
+    putChain(stage, chain);
+    const logged = recordingLog();
+    await open(stage, { log: logged });
+    assert.deepEqual(
+      logged.events.map(({ event }) => event),
+      events,
+    );
+  }
+});
+
 test("a chain that does not hold together is refused, and nothing is made instead of it", async () => {
   const stage = await stageWithKey();
   const root = await rootCa();
@@ -295,6 +330,7 @@ test("the key store is asked for the label and the algorithm of the configuratio
       return stage.keys.findKeyPair(label);
     },
     generateKeyPair: () => Promise.reject(new Error("nobody asked for a key")),
+    keyLabels: () => [],
   };
   await open(stage, { keys, autoProvision: true });
   assert.deepEqual(asked, [{ label: LABEL, algorithm: P256 }]);
@@ -316,7 +352,11 @@ test("what the token refuses goes out as it is, and leaves no certificate", asyn
   await assert.rejects(open(stage, { crypto }), refusal);
 
   const empty = emptyStage();
-  const keys: KeyStore = { findKeyPair: () => undefined, generateKeyPair: () => Promise.reject(refusal) };
+  const keys: KeyStore = {
+    keyLabels: () => [],
+    findKeyPair: () => undefined,
+    generateKeyPair: () => Promise.reject(refusal),
+  };
   await assert.rejects(open(empty, { keys, autoProvision: true }), refusal);
   assert.equal(existsSync(empty.directory), false);
 });

@@ -135,7 +135,7 @@ test("a key that may not sign is refused", () => {
 test("a token label that is not there is refused with a list of those that are", () => {
   assert.throws(
     () => openTestToken({ ...softHsm, label: "elsewhere" }),
-    fails("ERR_TOKEN_NOT_FOUND", /0 are labelled "elsewhere"; present: .*"test"/),
+    fails("ERR_TOKEN_NOT_FOUND", /0 are labelled "elsewhere" \(HSM_TOKEN_LABEL\); present: .*"test"/),
   );
 });
 
@@ -178,14 +178,14 @@ test("a refused PIN is tried once, is in no message, and says that an operator h
     const { Token } = await import("./lib/hsm/token.ts");
     const { Secret } = await import("./lib/secret.ts");
     try {
-      Token.open({ modulePath: ${JSON.stringify(softHsm.modulePath)}, label: "test", pin: new Secret("4711-wrong"), sessions: 1, log() {} });
+      Token.open({ modulePath: ${JSON.stringify(softHsm.modulePath)}, label: "test", pin: new Secret("4711-wrong", "HSM_PIN_FILE"), sessions: 1, log() {} });
     } catch (error) { console.log(error.code, error.stack, error.cause?.stack); }`;
   const said = execFileSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {
     encoding: "utf8",
   });
   assert.match(
     said,
-    /^ERR_PIN_REJECTED .*Cannot log in to the token: CKR_PIN_INCORRECT \(a wrong PIN locks the user\)/,
+    /^ERR_PIN_REJECTED .*Cannot log in to the token with the PIN of HSM_PIN_FILE: CKR_PIN_INCORRECT/,
   );
   assert.doesNotMatch(said, /4711/);
 });

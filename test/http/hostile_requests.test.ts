@@ -185,18 +185,20 @@ describe("When the service cannot sign:", () => {
     });
   }
 
-  for (const [what, thrown] of [
-    ["an error of the token that is nobody's business", new SignerError("ERR_TOKEN_FAULT", secret)],
-    ["an unknown error", new TypeError(secret)],
-    ["something that is no error", secret],
-    ["nothing", undefined],
+  for (const [what, thrown, code] of [
+    ["a token that fails in an unknown way", new SignerError("ERR_TOKEN_FAULT", secret), "ERR_TOKEN_FAULT"],
+    ["a token that refuses the key", new SignerError("ERR_TOKEN_REFUSED", secret), "ERR_TOKEN_REFUSED"],
+    ["an error of the start", new SignerError("ERR_KEY_AMBIGUOUS", secret), "ERR_INTERNAL"],
+    ["an unknown error", new TypeError(secret), "ERR_INTERNAL"],
+    ["something that is no error", secret, "ERR_INTERNAL"],
+    ["nothing", undefined, "ERR_INTERNAL"],
   ] as const) {
     it(`It answers a bare 500 to ${what}.`, async () => {
       failure = thrown;
       for (const bytes of Object.values(request)) {
         const reply = await exchange(service.url, bytes);
         assert.ok(reply);
-        assertProblem(reply, 500, "ERR_INTERNAL");
+        assertProblem(reply, 500, code);
         assertTellsNothing(reply, Buffer.from(secret));
       }
     });

@@ -23,6 +23,10 @@ export class SoftwareKeyStore implements KeyStore {
   readonly pairs: Map<string, StoredKeyPair> = new Map();
   generated = 0;
 
+  keyLabels(): string[] {
+    return [...this.pairs.keys()];
+  }
+
   findKeyPair(label: string): StoredKeyPair | undefined {
     return this.pairs.get(label);
   }

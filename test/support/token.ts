@@ -21,7 +21,7 @@ export function openTestToken(token: TestToken, options: Partial<TokenOptions> =
   return Token.open({
     modulePath: token.modulePath,
     label: token.label,
-    pin: new Secret(token.pin),
+    pin: new Secret(token.pin, "the test"),
     sessions: 4,
     log: recordingLog().log,
     ...options,
