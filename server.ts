@@ -4,7 +4,7 @@ import { distinguishedNameFault } from "./lib/credential/distinguished_name.ts";
 import { messageOf } from "./lib/errors.ts";
 import { jsonLog, type Log } from "./lib/log.ts";
 import { sizeThreadPool } from "./lib/runtime.ts";
-import { type Service, startFailure, startService } from "./lib/service.ts";
+import { HungStartError, type Service, startFailure, startService } from "./lib/service.ts";
 
 /**
  * `hsm-signer`: reads the environment, starts the service, stops it at SIGTERM or SIGINT.
@@ -26,8 +26,17 @@ async function main(): Promise<void> {
     stopOnSignals(service);
   } catch (error) {
     for (const sentence of startFailure(error)) process.stderr.write(`hsm-signer: ${sentence}\n`);
-    process.exitCode = 1;
+    end(1, error instanceof HungStartError);
   }
+}
+
+/**
+ * Ends the process now. Left to itself it would wait for a C_Sign that hangs, and would unload the PKCS#11
+ * library, which one that has threads of its own does not survive.
+ */
+function end(code: number, isHung: boolean): void {
+  if (isHung) process.kill(process.pid, "SIGKILL");
+  else process.exit(code);
 }
 
 function readConfig(log: Log): ReturnType<typeof parseConfig> {
@@ -59,11 +68,10 @@ function stopOnSignals(service: Service): void {
     try {
       const clean = await service.stop(STOP_GRACE_MS);
       log(clean ? "info" : "error", "stopped", { clean });
-      if (clean) process.exit(0);
-      process.kill(process.pid, "SIGKILL");
+      end(0, !clean);
     } catch (error) {
       log("error", "stop.failed", { reason: messageOf(error) });
-      process.exit(1);
+      end(1, false);
     }
   };
   process.on("SIGTERM", stop);

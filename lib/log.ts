@@ -1,4 +1,4 @@
-import { SignerError } from "./errors.ts";
+import { messageOf, SignerError } from "./errors.ts";
 
 export type LogLevel = "info" | "warning" | "error";
 
@@ -7,7 +7,7 @@ export type Log = (level: LogLevel, event: string, fields?: Record<string, unkno
 
 /**
  * A log of one JSON object a line: `time` (ISO 8601), `level`, `event` and the fields. Errors are written
- * as code and message with their causes, never with what they carry besides.
+ * as code and message, with the message of their cause, never with what they carry besides.
  *
  * @param write takes one line, with its line feed
  */
@@ -22,6 +22,6 @@ function plainErrors(_key: string, value: unknown): unknown {
   return {
     ...(value instanceof SignerError ? { code: value.code } : { name: value.name }),
     message: value.message,
-    ...(value.cause === undefined ? {} : { cause: value.cause }),
+    ...(value.cause instanceof Error ? { cause: messageOf(value.cause) } : {}),
   };
 }

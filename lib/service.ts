@@ -65,8 +65,16 @@ export async function startService({
     log("info", "listening", { url: server.url, ...describe(signer) });
     return { url: server.url, stop: (graceMs) => stop(server, token, graceMs) };
   } catch (error) {
-    await token.close(0);
-    throw error;
+    if (await token.close(0)) throw error;
+    throw new HungStartError(error);
+  }
+}
+
+/** The start failed, and a call still hangs inside the module: the process cannot end in the usual way. */
+export class HungStartError extends Error {
+  constructor(cause: unknown) {
+    super(messageOf(cause), { cause });
+    this.name = "HungStartError";
   }
 }
 

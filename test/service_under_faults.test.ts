@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
-import { type ServiceProcess, startServiceProcess } from "../dev/service_process.ts";
+import { type ServiceProcess, ServiceStartError, startServiceProcess } from "../dev/service_process.ts";
 import { softHsmToken } from "../dev/softhsm.ts";
 import { shimOver } from "./support/shim.ts";
 import { temporaryDirectory } from "./support/temporary.ts";
@@ -159,3 +159,24 @@ for (const [form, type, head, tail] of [
     assert.ok(growth < 64 * MIB, `grew by ${Math.round(growth / MIB)} MiB`);
   });
 }
+
+test("a start during which the token hangs ends with the reason, and does not wait for the call", async () => {
+  shim.order({ delayMs: 30_000 });
+  const second = startServiceProcess({
+    environment: {
+      ...token.environment,
+      ...shim.environment,
+      HSM_MODULE: shim.modulePath,
+      HSM_PIN: token.pin,
+      CERT_DIR: join(directory, "certs"),
+      PORT: "0",
+    },
+  });
+  await assert.rejects(second, (error: unknown) => {
+    assert.ok(error instanceof ServiceStartError);
+    assert.match(error.ending?.complaint ?? "", /Cannot sign: the token has not answered for 10000 ms/);
+    // Every other way to exit waits for the call.
+    assert.equal(error.ending?.signal, "SIGKILL");
+    return true;
+  });
+});

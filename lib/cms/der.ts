@@ -6,8 +6,6 @@
 export const TAG = {
   integer: 0x02,
   octetString: 0x04,
-  utcTime: 0x17,
-  generalizedTime: 0x18,
   sequence: 0x30,
   set: 0x31,
   /** Context-specific, constructed: [0] and [1]. */

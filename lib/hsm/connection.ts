@@ -86,16 +86,16 @@ export class Connection {
   }
 
   /**
-   * A new key pair, on a session of its own and without a deadline: an HSM may take its time over RSA-4096, and
-   * a pair that nobody waits for any more would be there all the same.
+   * A new key pair, without a deadline: an HSM may take its time over RSA-4096, and a pair that nobody waits for
+   * any more would be there all the same. It uses the control session, since the token may have no other left;
+   * nobody else may use that meanwhile.
    */
   async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
-    const session = openSession(this.control.slot);
     try {
-      const privateKey = await generateKeyPair(session, label, algorithm);
+      const privateKey = await generateKeyPair(this.control, label, algorithm);
       return readKeyPair(this.control, label, privateKey, algorithm);
-    } finally {
-      session.close();
+    } catch (error) {
+      throw tokenError(`generate the key pair "${label}"`, error);
     }
   }
 
@@ -144,6 +144,7 @@ function sessionPool(slot: graphene.Slot, options: ConnectionOptions): SessionPo
     operationTimeoutMs: options.signTimeoutMs ?? 10_000,
     open: () => openSession(slot),
     close: (session) => session.close(),
+    isShortage: (error) => dispositionOf(error) === "busy",
     isReusableAfter: (error) => dispositionOf(error) === "caller",
   });
 }

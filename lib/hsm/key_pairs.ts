@@ -88,12 +88,8 @@ export async function generateKeyPair(
     },
     (error: Error | null, keys: graphene.IKeyPair | null) => (keys === null ? reject(error) : resolve(keys)),
   );
-  try {
-    const { privateKey } = await promise;
-    return privateKey.handle;
-  } catch (error) {
-    throw tokenError(`generate the key pair "${label}"`, error);
-  }
+  const { privateKey } = await promise;
+  return privateKey.handle;
 }
 
 function domainAttributes(key: KeyAlgorithm): graphene.ITemplate {

@@ -2,7 +2,7 @@ import * as graphene from "graphene-pk11";
 import pkcs11 from "pkcs11js";
 import { messageOf, SignerError } from "../errors.ts";
 import type { Secret } from "../secret.ts";
-import { CKR_USER_ALREADY_LOGGED_IN, returnCodeOf, tokenError } from "./return_codes.ts";
+import { CKR_USER_ALREADY_LOGGED_IN, dispositionOf, returnCodeOf, tokenError } from "./return_codes.ts";
 
 /**
  * A loaded and initialized PKCS#11 library: the one owner of C_Initialize and C_Finalize
@@ -110,6 +110,11 @@ export function login(session: graphene.Session, pin: Secret): void {
     session.login(pin.reveal(), graphene.UserType.USER);
   } catch (error) {
     if (returnCodeOf(error) === CKR_USER_ALREADY_LOGGED_IN) return;
-    throw tokenError(`log in to the token with the PIN of ${pin.origin}`, error);
+    const action = `log in to the token with the PIN of ${pin.origin}`;
+    // Nobody knows whether an answer that means nothing to us counted as a refusal: the PIN is not sent again.
+    if (dispositionOf(error) === "unknown") {
+      throw new SignerError("ERR_PIN_REJECTED", tokenError(action, error).message, { cause: error });
+    }
+    throw tokenError(action, error);
   }
 }

@@ -37,6 +37,10 @@ export class Recovery {
     return this.#running !== undefined;
   }
 
+  get isStopped(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
   /**
    * Resolves when the token is back. Who comes while the first attempt runs waits for it; who comes after it
    * failed is told at once, and the attempts go on without him.

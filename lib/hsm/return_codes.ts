@@ -79,6 +79,11 @@ const RETURN_CODES: ReadonlyMap<number, ReturnCode> = new Map<number, ReturnCode
         "each refused login brings the user nearer to being locked: correct the PIN before another start",
     },
   ],
+  [
+    0xa1,
+    { name: "CKR_PIN_INVALID", disposition: "fatal", reason: "the PIN is not one that the token takes" },
+  ],
+  [0xa2, { name: "CKR_PIN_LEN_RANGE", disposition: "fatal", reason: "the PIN is too short or too long" }],
   [0xa3, { name: "CKR_PIN_EXPIRED", disposition: "fatal", reason: "a person has to set a new one" }],
   [0xa4, { name: "CKR_PIN_LOCKED", disposition: "fatal", reason: "a person has to unlock the user" }],
   [0xb0, { name: "CKR_SESSION_CLOSED", disposition: "session", reason: "the session was closed under us" }],
@@ -86,6 +91,20 @@ const RETURN_CODES: ReadonlyMap<number, ReturnCode> = new Map<number, ReturnCode
   [0xb3, { name: "CKR_SESSION_HANDLE_INVALID", disposition: "session", reason: "the session is gone" }],
   [0xe0, { name: "CKR_TOKEN_NOT_PRESENT", disposition: "module", reason: "the token went away" }],
   [0x101, { name: "CKR_USER_NOT_LOGGED_IN", disposition: "login", reason: "the login is gone" }],
+  [
+    0x102,
+    { name: "CKR_USER_PIN_NOT_INITIALIZED", disposition: "fatal", reason: "a person has to set a PIN" },
+  ],
+  [0x103, { name: "CKR_USER_TYPE_INVALID", disposition: "fatal", reason: "the token has no such user" }],
+  [
+    0x104,
+    {
+      name: "CKR_USER_ANOTHER_ALREADY_LOGGED_IN",
+      disposition: "fatal",
+      reason: "the process is somebody else",
+    },
+  ],
+  [0x105, { name: "CKR_USER_TOO_MANY_TYPES", disposition: "fatal", reason: "the process is somebody else" }],
   [0x190, { name: "CKR_CRYPTOKI_NOT_INITIALIZED", disposition: "module", reason: "somebody finalized it" }],
 ]);
 

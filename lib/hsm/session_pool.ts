@@ -12,6 +12,8 @@ export interface SessionPoolOptions<S> {
   readonly operationTimeoutMs: number;
   open(): S;
   close(session: S): void;
+  /** Whether opening failed for want of sessions alone. */
+  isShortage(error: unknown): boolean;
   /** Whether a session may be used again after its operation failed with this error. */
   isReusableAfter(error: unknown): boolean;
 }
@@ -43,7 +45,6 @@ export class SessionPool<S> {
   readonly #options: SessionPoolOptions<S>;
   readonly #idle: S[] = [];
   readonly #waiters: Waiter<S>[] = [];
-  #size: number;
   #leased = 0;
   #overdue = 0;
   #closing = false;
@@ -51,12 +52,11 @@ export class SessionPool<S> {
 
   constructor(options: SessionPoolOptions<S>) {
     this.#options = options;
-    this.#size = options.size;
   }
 
   get state(): SessionPoolState {
     return {
-      size: this.#size,
+      size: this.#options.size,
       open: this.#idle.length + this.#leased,
       leased: this.#leased,
       overdue: this.#overdue,
@@ -65,19 +65,18 @@ export class SessionPool<S> {
   }
 
   /**
-   * Opens all sessions now, so that no request pays for it. Where the token gives fewer than were asked
-   * for, the pool is as large as the token allows.
+   * Opens all sessions now, so that no request pays for it. Where the token gives fewer than were asked for,
+   * the pool makes do with these, and asks again when they do not suffice.
    *
    * @returns the error of the first session that could not be opened, if one could not
    * @throws that error when no session could be opened at all
    */
   fill(): unknown {
-    while (this.#idle.length + this.#leased < this.#size) {
+    while (this.state.open < this.#options.size) {
       try {
         this.#idle.push(this.#options.open());
       } catch (error) {
-        this.#size = this.#idle.length + this.#leased;
-        if (this.#size === 0) throw error;
+        if (this.state.open === 0) throw error;
         return error;
       }
     }
@@ -88,7 +87,8 @@ export class SessionPool<S> {
    * Lends a session for one operation.
    *
    * @param use must settle only when no call on the session is under way any more
-   * @param fresh whether the session has to be a new one, since the pooled ones are suspected
+   * @param fresh whether to open a new session rather than take one that lies idle; one that comes back from
+   *   another caller will do, since it has just worked
    * @throws SignerError `ERR_TOKEN_BUSY` when no session came free in time, `ERR_SIGN_TIMEOUT` when the
    *   operation took too long, `ERR_STOPPING` when the pool is closed; and whatever `use` throws
    */
@@ -130,10 +130,9 @@ export class SessionPool<S> {
       return idle;
     }
     if (idle !== undefined) this.#closeQuietly(idle);
-    if (this.#leased < this.#size) {
-      const session = this.#options.open();
-      this.#leased += 1;
-      return session;
+    if (this.#leased < this.#options.size) {
+      const session = this.#openUnlessOthersReturn();
+      if (session !== undefined) return session;
     }
     if (this.#waiters.length >= this.#options.maxWaiters) {
       throw new SignerError(
@@ -144,11 +143,27 @@ export class SessionPool<S> {
     return await this.#wait();
   }
 
+  /**
+   * A new session; or `undefined` when there is none to be had, but others are lent and will come back.
+   *
+   * @throws what opening throws, where nothing will come back
+   */
+  #openUnlessOthersReturn(): S | undefined {
+    try {
+      const session = this.#options.open();
+      this.#leased += 1;
+      return session;
+    } catch (error) {
+      if (this.#leased === 0 || !this.#options.isShortage(error)) throw error;
+      return undefined;
+    }
+  }
+
   #wait(): Promise<S> {
     const { promise, resolve, reject } = deferred<S>();
     const timer = setTimeout(() => {
       this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-      reject(new SignerError("ERR_TOKEN_BUSY", `Cannot get a session: all ${this.#size} are in use`));
+      reject(new SignerError("ERR_TOKEN_BUSY", `Cannot get a session: all are in use`));
     }, this.#options.waitTimeoutMs);
     const waiter: Waiter<S> = { resolve, reject, timer };
     this.#waiters.push(waiter);
@@ -177,16 +192,19 @@ export class SessionPool<S> {
   }
 
   #serveNext(): void {
-    const waiter = this.#waiters.shift();
+    const [waiter] = this.#waiters;
     if (waiter === undefined) return;
+    const idle = this.#idle.pop();
+    if (idle !== undefined) this.#leased += 1;
     try {
-      const session = this.#idle.pop() ?? this.#options.open();
-      this.#leased += 1;
+      const session = idle ?? this.#openUnlessOthersReturn();
+      if (session === undefined) return;
+      this.#waiters.shift();
       clearTimeout(waiter.timer);
       waiter.resolve(session);
     } catch (error) {
-      this.#refuse(waiter, error);
-      this.#serveNext();
+      // Opening may take its time to fail, and blocks: what one caller is told, all are told.
+      for (const refused of this.#waiters.splice(0)) this.#refuse(refused, error);
     }
   }
 

@@ -27,6 +27,8 @@ const RECOVERY_DELAY_MS = { first: 200, longest: 15_000 };
 const DRAIN_MS = 5_000;
 /** A connection that failed younger than this is not replaced again. */
 const MIN_CONNECTION_MS = 1_000;
+/** A login that was lost younger than this is not mended by another one. */
+const MIN_LOGIN_MS = 30_000;
 
 /** A try at a signature, and the connection that it was made on. */
 interface Attempt {
@@ -56,6 +58,8 @@ export class Token {
   #retired: readonly Connection[] = [];
   /** On the clock of `performance.now`; the first connection counts as old. */
   #connectedAt = Number.NEGATIVE_INFINITY;
+  /** Whether the connection is a new login on a module that stayed initialized. */
+  #isLoginRenewed = false;
   /** What the connection suffers from, for the attempts to mend it. */
   #trouble: Disposition = "module";
 
@@ -76,8 +80,13 @@ export class Token {
     return new Token(options, Connection.open(options));
   }
 
+  /** Of the present connection; `leased` and `overdue` count the calls on former ones too. */
   get sessions(): SessionPoolState {
-    return this.#connection.pool.state;
+    const { size, open, leased, overdue, waiting } = this.#connection.pool.state;
+    const retired = this.#retired.map(({ pool }) => pool.state);
+    const sum = (count: number, name: "leased" | "overdue"): number =>
+      retired.reduce((total, state) => total + state[name], count);
+    return { size, open, leased: sum(leased, "leased"), overdue: sum(overdue, "overdue"), waiting };
   }
 
   /** The labels of private keys on the token, some of them where there are many: for a person. */
@@ -193,7 +202,9 @@ export class Token {
     // A token that fails again at once is not helped by logging in again and again.
     if (performance.now() - this.#connectedAt < MIN_CONNECTION_MS && !this.#recovery.isRunning) return false;
     if (!this.#recovery.isRunning) {
-      this.#trouble = disposition;
+      // A new login that did not last: the module has to go too.
+      const isRepeated = this.#isLoginRenewed && performance.now() - this.#connectedAt < MIN_LOGIN_MS;
+      this.#trouble = isRepeated ? "module" : disposition;
       this.#log("warning", "token.recovering", { disposition, cause });
     }
     await this.#recovery.run();
@@ -218,6 +229,7 @@ export class Token {
     if (this.#trouble === "login" && attempt === 1) {
       void former.drain(0);
       this.#adopt(former.reopen(this.#options));
+      this.#isLoginRenewed = true;
       former.closeControl();
       this.#retired = [...this.#retired, former].filter(({ pool }) => pool.state.leased > 0);
       return;
@@ -229,18 +241,26 @@ export class Token {
         `Cannot initialize the module again: ${hanging} calls hang inside it`,
       );
     }
+    if (this.#recovery.isStopped) return;
     former.finalize();
     this.#adopt(Connection.open(this.#options));
+    this.#isLoginRenewed = false;
   }
 
   /** The new connection counts once every key that is in use was found on it. */
   #adopt(connection: Connection): void {
     const found = this.#known.map(({ label, algorithm, pair }) => {
       const again = findKeyPair(connection.control, label, algorithm);
-      if (again === undefined || !again.publicKey.publicKeyObject.equals(pair.publicKey.publicKeyObject)) {
+      if (again === undefined) {
         throw new SignerError(
           "ERR_KEY_NOT_FOUND",
           `Cannot find the key pair "${label}" on the token any more`,
+        );
+      }
+      if (!again.publicKey.publicKeyObject.equals(pair.publicKey.publicKeyObject)) {
+        throw new SignerError(
+          "ERR_KEY_UNUSABLE",
+          `Cannot sign with the key pair "${label}": it is another one now`,
         );
       }
       return { pair, again };

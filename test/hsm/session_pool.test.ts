@@ -25,6 +25,7 @@ function pool(options: Partial<SessionPoolOptions<number>> = {}): SessionPool<nu
       return opened;
     },
     close: (session) => void closed.push(session),
+    isShortage: (error) => error instanceof Error && error.message === "CKR_SESSION_COUNT",
     isReusableAfter: (error) => error instanceof Error && error.message === "caller",
     ...options,
   });
@@ -134,7 +135,7 @@ test("a token that gives fewer sessions than wanted makes a smaller pool; one th
   };
   const subject = pool({ size: 10, open });
   assert.match(String(subject.fill()), /CKR_SESSION_COUNT/);
-  assert.deepEqual([subject.state.size, subject.state.open], [3, 3]);
+  assert.deepEqual([subject.state.size, subject.state.open], [10, 3]);
   assert.throws(() => pool({ size: 1, open }).fill(), /CKR_SESSION_COUNT/);
 });
 
@@ -167,4 +168,49 @@ test("close tells of an operation that does not end, and leaves its session alon
   assert.equal(await subject.close(1), 1);
   assert.deepEqual(closed, []);
   hung.resolve("");
+});
+
+test("where others hold all that the token gives, a caller waits for one of theirs; later the pool grows again", async () => {
+  let limit = 2;
+  let out = 0;
+  const open = (): number => {
+    if (out >= limit) throw new Error("CKR_SESSION_COUNT");
+    out += 1;
+    return out;
+  };
+  const subject = pool({ size: 4, maxWaiters: 10, open });
+  subject.fill();
+  const operations = Array.from({ length: 6 }, operation);
+  const results = operations.map(({ use }) => subject.withSession(use));
+  await new Promise(setImmediate);
+  assert.deepEqual([subject.state.leased, subject.state.waiting], [2, 4]);
+  for (const { resolve } of operations) resolve("done");
+  await Promise.all(results);
+  limit = 4;
+  const more = Array.from({ length: 4 }, operation);
+  const moreResults = more.map(({ use }) => subject.withSession(use));
+  await new Promise(setImmediate);
+  assert.deepEqual([subject.state.leased, subject.state.waiting], [4, 0]);
+  for (const { resolve } of more) resolve("done");
+  await Promise.all(moreResults);
+});
+
+test("when opening fails, those who wait are told at once, and it is not tried for each of them", async () => {
+  let attempts = 0;
+  let isAway = false;
+  const open = (): number => {
+    attempts += 1;
+    if (isAway) throw new Error("CKR_DEVICE_ERROR");
+    return attempts;
+  };
+  const subject = pool({ size: 1, maxWaiters: 300, open });
+  const running = operation();
+  const result = subject.withSession(running.use);
+  await running.session;
+  const waiters = Array.from({ length: 300 }, () => subject.withSession(async () => "never"));
+  isAway = true;
+  running.reject(new Error("broken"));
+  await assert.rejects(result);
+  for (const outcome of await Promise.allSettled(waiters)) assert.equal(outcome.status, "rejected");
+  assert.equal(attempts, 2);
 });
