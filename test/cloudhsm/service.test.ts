@@ -1,0 +1,226 @@
+import assert from "node:assert/strict";
+import { createPublicKey, randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { type ServiceProcess, ServiceStartError, startServiceProcess } from "../../dev/service_process.ts";
+import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithms.ts";
+import { Token } from "../../lib/hsm/token.ts";
+import { TokenCrypto } from "../../lib/hsm/token_crypto.ts";
+import { Secret } from "../../lib/secret.ts";
+import { webCryptoSigner } from "../../lib/web_crypto_signer.ts";
+import { ALL_ALGORITHMS } from "../support/algorithms.ts";
+import { judgeSignedData } from "../support/judges.ts";
+import { recordingLog } from "../support/recording_log.ts";
+import { signerContract } from "../support/signer_contract.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
+import { openTestToken } from "../support/token.ts";
+import { cloudHsmSimulator } from "./simulator.ts";
+
+/** For services in processes of their own; made first, since this process's environment is the latest one's. */
+const apart = cloudHsmSimulator();
+const simulator = cloudHsmSimulator();
+const p256 = signatureAlgorithm("P-256", "SHA-256");
+const rsa = signatureAlgorithm("RSA-2048", "SHA-256");
+const isCode = (code: string, message: RegExp) => (error: unknown) =>
+  error instanceof Error && "code" in error && error.code === code && message.test(error.message);
+
+describe("one login", () => {
+  const token = openTestToken(simulator);
+  after(() => token.close(5_000));
+
+  signerContract("CloudHSM simulator", async (algorithm) => {
+    const label = algorithm.key.name;
+    const keys = token.findKeyPair(label, algorithm) ?? (await token.generateKeyPair(label, algorithm));
+    const crypto = new TokenCrypto(token);
+    const spki = await crypto.subtle.exportKey("spki", keys.publicKey);
+    return {
+      signer: webCryptoSigner(crypto, keys.privateKey, algorithm),
+      publicKey: createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" }),
+    };
+  });
+
+  test("every algorithm's signature costs one C_SignInit and one C_Sign: two requests to the cluster", async () => {
+    for (const algorithm of ALL_ALGORITHMS) {
+      const label = algorithm.key.name;
+      const { privateKey } =
+        token.findKeyPair(label, algorithm) ?? (await token.generateKeyPair(label, algorithm));
+      const before = simulator.clusterRequests();
+      for (let count = 0; count < 5; count += 1) await token.sign(privateKey, algorithm, randomBytes(100));
+      assert.equal(simulator.clusterRequests() - before, 10, label);
+    }
+  });
+
+  test("a pair that is generated has no warning, is found again, and is the only one with its label", async () => {
+    const made = await token.generateKeyPair("made here", p256);
+    assert.deepEqual(made.warnings, []);
+    const found = token.findKeyPair("made here", p256);
+    assert.ok(found);
+    assert.ok(found.publicKey.publicKeyObject.equals(made.publicKey.publicKeyObject));
+    assert.deepEqual(found.warnings, []);
+  });
+
+  test("a label that nobody has is not found; one that two have is refused", async () => {
+    assert.equal(token.findKeyPair("nobody", p256), undefined);
+    await token.generateKeyPair("twice", p256);
+    await token.generateKeyPair("twice", p256);
+    assert.throws(() => token.findKeyPair("twice", p256), isCode("ERR_KEY_AMBIGUOUS", /2 private keys/));
+  });
+
+  test("a key of another kind than the configured one is refused", async () => {
+    await token.generateKeyPair("EC for RSA", p256);
+    assert.throws(
+      () => token.findKeyPair("EC for RSA", rsa),
+      isCode("ERR_KEY_UNUSABLE", /it is P-256, and HSM_KEY_ALGORITHM says RSA-2048/),
+    );
+  });
+
+  test("random bytes come from the token", () => {
+    const before = simulator.calls("C_GenerateRandom");
+    assert.equal(token.randomBytes(32).length, 32);
+    assert.equal(simulator.calls("C_GenerateRandom"), before + 1);
+  });
+});
+
+describe("on every setting of what is not documented", () => {
+  for (const pinForm of ["CKR_PIN_INCORRECT", "CKR_ARGUMENTS_BAD"]) {
+    test(`a PIN without a user, refused with ${pinForm}, is tried once`, () => {
+      simulator.configure({ codes: { PIN_FORM: pinForm } });
+      const before = { logins: simulator.calls("C_Login"), refused: simulator.pinsRefused() };
+      assert.throws(() => openTestToken({ ...simulator, pin: "4711-wrong" }));
+      assert.equal(simulator.calls("C_Login") - before.logins, 1);
+      assert.equal(simulator.pinsRefused() - before.refused, 1);
+    });
+  }
+
+  for (const code of ["CKR_SESSION_COUNT", "CKR_FUNCTION_FAILED"]) {
+    test(`with fewer sessions than wanted, refused with ${code}, it signs with those that there are`, async () => {
+      simulator.configure({ sessions: 4, codes: { SESSION_COUNT: code } });
+      const logged = recordingLog();
+      const token = openTestToken(simulator, { sessions: 8, log: logged.log });
+      try {
+        assert.equal(token.sessions.open, 3);
+        assert.ok(logged.events.some(({ event }) => event === "token.fewer_sessions"));
+        const pair = token.findKeyPair("made here", p256);
+        assert.ok(pair);
+        await Promise.all(
+          Array.from({ length: 20 }, () => token.sign(pair.privateKey, p256, randomBytes(100))),
+        );
+      } finally {
+        await token.close(5_000);
+      }
+    });
+  }
+
+  test("where C_SignInit does not ask for the key, a signature costs one request", async () => {
+    simulator.configure({ validatesKeyAtInit: false });
+    const token = openTestToken(simulator);
+    try {
+      const pair = token.findKeyPair("made here", p256);
+      assert.ok(pair);
+      const before = simulator.clusterRequests();
+      await token.sign(pair.privateKey, p256, randomBytes(100));
+      assert.equal(simulator.clusterRequests() - before, 1);
+    } finally {
+      await token.close(5_000);
+    }
+  });
+});
+
+describe("a wrong PIN", () => {
+  test("is tried once, and leaves the user as far from being locked as can be", async () => {
+    simulator.configure({ pinTries: 2 });
+    const before = { logins: simulator.calls("C_Login"), refused: simulator.pinsRefused() };
+    const open = (pin: string): Token =>
+      Token.open({
+        modulePath: simulator.modulePath,
+        label: undefined,
+        pin: new Secret(pin, "the test"),
+        sessions: 2,
+        log: recordingLog().log,
+      });
+    assert.throws(() => open("signer:4711-wrong"), isCode("ERR_PIN_REJECTED", /CKR_PIN_INCORRECT/));
+    assert.equal(simulator.calls("C_Login") - before.logins, 1);
+    assert.equal(simulator.pinsRefused() - before.refused, 1);
+    // The right one is still taken, and the only token needs no label.
+    await open(simulator.pin).close(1_000);
+    for (const code of ["CKR_PIN_INCORRECT", "CKR_PIN_INCORRECT", "CKR_PIN_LOCKED"]) {
+      assert.throws(() => open("signer:4711-wrong"), isCode("ERR_PIN_REJECTED", new RegExp(code)));
+    }
+  });
+});
+
+describe("the whole service", () => {
+  const directory = join(temporaryDirectory(), "certs");
+  const document = randomBytes(10_000);
+
+  function settings(
+    algorithm: SignatureAlgorithm,
+    more: Record<string, string> = {},
+  ): Record<string, string> {
+    return {
+      ...apart.environment,
+      HSM_MODULE: apart.modulePath,
+      HSM_PIN: apart.pin,
+      HSM_TOKEN_LABEL: "hsm1",
+      HSM_KEY_LABEL: algorithm.key.name,
+      HSM_KEY_ALGORITHM: algorithm.key.name,
+      CERT_DIR: directory,
+      PORT: "0",
+      ...more,
+    };
+  }
+
+  async function signsAsJudgesWant(service: ServiceProcess, algorithm: SignatureAlgorithm): Promise<string> {
+    const certificate = await (await fetch(`${service.url}/certificate`)).text();
+    const response = await fetch(`${service.url}/sign`, {
+      method: "POST",
+      headers: { "content-type": "application/pdf", accept: "application/cms" },
+      body: document,
+    });
+    assert.equal(response.status, 200, await response.clone().text());
+    const p7 = Buffer.from(await response.arrayBuffer());
+    for (const { judge, valid, text } of judgeSignedData(p7, document, certificate, algorithm)) {
+      assert.ok(valid, `${judge}: ${text}`);
+    }
+    return certificate;
+  }
+
+  for (const algorithm of [rsa, p256]) {
+    test(`makes an ${algorithm.key.name} pair, signs, and after a restart presents the same certificate`, async () => {
+      const first = await startServiceProcess({
+        environment: settings(algorithm, { HSM_AUTO_PROVISION: "true" }),
+      });
+      const certificate = await signsAsJudgesWant(first, algorithm);
+      assert.deepEqual(await first.stop(), { code: 0, signal: null, complaint: "" });
+      const pairs = apart.calls("C_GenerateKeyPair");
+
+      // In a new process every handle is another one.
+      const second = await startServiceProcess({ environment: settings(algorithm) });
+      assert.equal(await signsAsJudgesWant(second, algorithm), certificate);
+      const path = join(directory, `${algorithm.key.name}.pem`);
+      assert.equal(readFileSync(path, "utf8"), certificate);
+      const before = apart.clusterRequests();
+      for (let count = 0; count < 3; count += 1) await signsAsJudgesWant(second, algorithm);
+      assert.equal(apart.clusterRequests() - before, 6);
+      assert.deepEqual(await second.stop(), { code: 0, signal: null, complaint: "" });
+      assert.equal(apart.calls("C_GenerateKeyPair"), pairs);
+    });
+  }
+
+  test("does not start with a wrong PIN, after one login", async () => {
+    const before = apart.calls("C_Login");
+    await assert.rejects(
+      startServiceProcess({ environment: settings(rsa, { HSM_PIN: "signer:4711-wrong" }) }),
+      (error: unknown) => {
+        assert.ok(error instanceof ServiceStartError);
+        assert.equal(error.ending?.code, 1);
+        assert.match(error.message, /CKR_PIN_INCORRECT/);
+        assert.doesNotMatch(error.message, /4711/);
+        return true;
+      },
+    );
+    assert.equal(apart.calls("C_Login") - before, 1);
+    assert.equal(apart.pinsRefused(), 1);
+  });
+});
