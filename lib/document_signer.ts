@@ -26,6 +26,20 @@ export class DocumentSigner {
     return this.#builder.maxLength;
   }
 
+  get isExpired(): boolean {
+    return this.#now() > this.credential.chain.notAfter;
+  }
+
+  /** Why nothing is signed any more once the chain has expired. */
+  expiry(): SignerError {
+    const { label, chain } = this.credential;
+    return new SignerError(
+      "ERR_CERTIFICATE_EXPIRED",
+      `Cannot sign: the certificate chain of "${label}" (CERT_DIR) expired at ${chain.notAfter.toISOString()}; ` +
+        "replace it and reload (SIGHUP)",
+    );
+  }
+
   /**
    * @param digest of the byte range, of the credential's hash
    * @returns the detached SignedData in its ContentInfo, DER
@@ -33,14 +47,7 @@ export class DocumentSigner {
    */
   async sign(digest: Uint8Array): Promise<Uint8Array> {
     const time = this.#now();
-    const { notAfter } = this.credential.chain;
-    if (time > notAfter) {
-      throw new SignerError(
-        "ERR_CERTIFICATE_EXPIRED",
-        `Cannot sign: the certificate chain of "${this.credential.label}" (CERT_DIR) expired at ` +
-          `${notAfter.toISOString()}; replace it and restart`,
-      );
-    }
+    if (time > this.credential.chain.notAfter) throw this.expiry();
     const event: AttributeEvent = { digest, time };
     const attributes = this.#builder.signedAttributes(event);
     const signature = await this.credential.signer.sign(attributes);

@@ -15,6 +15,7 @@ export type ErrorCode =
   | "ERR_TOKEN_FAULT"
   | "ERR_SIGNATURE_WRONG"
   | "ERR_SIGN_TIMEOUT"
+  | "ERR_TOKEN_HANGS"
   // the key pair
   | "ERR_KEY_NOT_FOUND"
   | "ERR_KEY_AMBIGUOUS"
@@ -31,6 +32,7 @@ export type ErrorCode =
   // the request
   | "ERR_REQUEST_MALFORMED"
   | "ERR_NOT_FOUND"
+  | "ERR_CREDENTIAL_UNKNOWN"
   | "ERR_METHOD_NOT_ALLOWED"
   | "ERR_MEDIA_TYPE"
   | "ERR_CONTENT_ENCODING"
@@ -65,4 +67,11 @@ export class SignerError extends Error {
 /** The text of anything that was thrown, for a message or a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
+}
+
+/** The sentences that an operator reads when something could not be done: one for each mistake. */
+export function sentencesOf(error: unknown): readonly string[] {
+  return error instanceof Error && "mistakes" in error && Array.isArray(error.mistakes)
+    ? error.mistakes.map(String)
+    : [`${messageOf(error)}.`];
 }

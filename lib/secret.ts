@@ -1,3 +1,5 @@
+import { timingSafeEqual } from "node:crypto";
+
 /** A value that no log line, error or JSON text can show: it prints as `[redacted]`, and `inspect` sees
  * nothing of it. */
 export class Secret {
@@ -13,6 +15,12 @@ export class Secret {
   /** The value itself. Call it where it is used, and keep the result in no variable that outlives the call. */
   reveal(): string {
     return this.#value;
+  }
+
+  /** Compares without telling by its duration where the two differ. */
+  equals(other: Secret): boolean {
+    const [own, theirs] = [Buffer.from(this.#value), Buffer.from(other.#value)];
+    return own.length === theirs.length && timingSafeEqual(own, theirs);
   }
 
   toString(): string {

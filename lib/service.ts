@@ -1,13 +1,12 @@
 import { randomBytes } from "node:crypto";
-import type { Config } from "./config.ts";
-import { ChainFile } from "./credential/chain_file.ts";
-import { openCredential } from "./credential/open_credential.ts";
-import { DocumentSigner } from "./document_signer.ts";
+import type { Config } from "./config/config.ts";
+import { Credentials, describeCredential, type ServedCredential } from "./credentials.ts";
 import { messageOf, SignerError } from "./errors.ts";
 import { Token } from "./hsm/token.ts";
 import { TokenCrypto } from "./hsm/token_crypto.ts";
+import type { HttpHandler } from "./http/exchange.ts";
 import { HttpServer, type HttpServerOptions } from "./http/http_server.ts";
-import { createRoutes } from "./http/routes.ts";
+import { createRoutes, type RoutedCredential } from "./http/routes.ts";
 import type { Log } from "./log.ts";
 import { Readiness } from "./readiness.ts";
 
@@ -21,6 +20,13 @@ export interface ServiceOptions {
 export interface Service {
   readonly url: string;
   /**
+   * Takes over a configuration: credentials, their certificates, the PIN, the origins of CORS. Requests in flight
+   * end as they began. What cannot change under way is named in the log.
+   *
+   * @throws SignerError when its credentials cannot be served; everything but the PIN is as before then
+   */
+  reload(config: Config): Promise<void>;
+  /**
    * Stops accepting, answers what is in flight, logs out.
    *
    * @returns whether everything ended within `graceMs`
@@ -28,42 +34,24 @@ export interface Service {
   stop(graceMs: number): Promise<boolean>;
 }
 
-/** The length of an Adobe placeholder as the Web SDK makes it by default is 16,385 bytes. */
-const DEFAULT_PLACEHOLDER_BYTES = 16_384;
-const DAY_MS = 86_400_000;
-const EXPIRY_WARNING_DAYS = 30;
 const READY_DEADLINE_MS = 2_000;
 const READY_VALIDITY_MS = 1_000;
+const DAY_MS = 86_400_000;
 
 /**
- * Builds the service out of its parts, in the order in which they need each other: token → credential →
- * document signer → routes → socket. Nothing listens before the credential is proven.
+ * Builds the service out of its parts, in the order in which they need each other: token → credentials →
+ * routes → socket. Nothing listens before the credentials are proven.
  *
  * @throws SignerError when a part cannot be built; what was opened is closed again
  */
-export async function startService({
-  config,
-  log,
-  now = () => new Date(),
-}: ServiceOptions): Promise<Service> {
+export async function startService(options: ServiceOptions): Promise<Service> {
+  const { config, log } = options;
   const token = Token.open({ ...config.token, log });
   try {
-    const credential = await openCredential({
-      keys: token,
-      crypto: new TokenCrypto(token),
-      label: config.key.label,
-      algorithm: config.signature,
-      autoProvision: config.key.autoProvision,
-      certificate: config.certificate,
-      now,
-      log,
-    });
-    const signer = new DocumentSigner(credential, now);
-    warnOfLargeContainers(signer, log);
-    warnOfExpiry(signer, now(), log);
-    const server = await listen(config, token, signer, log);
-    log("info", "listening", { url: server.url, ...describe(signer) });
-    return { url: server.url, stop: (graceMs) => stop(server, token, graceMs) };
+    const service = new RunningService(token, options);
+    await service.serve(config);
+    await service.listen();
+    return service;
   } catch (error) {
     if (await token.close(0)) throw error;
     throw new HungStartError(error);
@@ -78,29 +66,129 @@ export class HungStartError extends Error {
   }
 }
 
-function listen(config: Config, token: Token, signer: DocumentSigner, log: Log): Promise<HttpServer> {
-  const { credential } = signer;
-  const readiness = new Readiness({
-    probe: () => signer.sign(randomBytes(config.signature.hash.length)),
-    deadlineMs: READY_DEADLINE_MS,
-    validityMs: READY_VALIDITY_MS,
-    log,
-  });
-  const handler = createRoutes({
-    hash: config.signature.hash,
-    sign: (digest) => signer.sign(digest),
-    certificatePem: ChainFile.toPem(credential.chain.certificates),
-    readiness: async () => {
-      await readiness.check();
-      return { ...describe(signer), sessions: token.sessions };
-    },
-    corsOrigins: config.http.corsOrigins,
-    log,
-  });
-  return listenWith({ ...config.http, handler, log });
+class RunningService implements Service {
+  readonly #token: Token;
+  readonly #log: Log;
+  readonly #now: () => Date;
+  readonly #readiness: Readiness;
+  #config: Config;
+  #credentials: Credentials | undefined;
+  #handler: HttpHandler | undefined;
+  #server: HttpServer | undefined;
+  #daily: NodeJS.Timeout | undefined;
+  /** The last reload; the next one begins when it has ended. */
+  #reloading: Promise<void> = Promise.resolve();
+
+  constructor(token: Token, { config, log, now = () => new Date() }: ServiceOptions) {
+    this.#token = token;
+    this.#log = log;
+    this.#now = now;
+    this.#config = config;
+    this.#readiness = new Readiness({
+      probe: () => this.#probe(),
+      deadlineMs: READY_DEADLINE_MS,
+      validityMs: READY_VALIDITY_MS,
+      log,
+    });
+  }
+
+  get url(): string {
+    return this.#server?.url ?? "";
+  }
+
+  /** Opens the credentials of a configuration, and has them serve the requests that come from now on. */
+  async serve(config: Config): Promise<void> {
+    const credentials = await Credentials.open({
+      config,
+      keys: this.#token,
+      crypto: new TokenCrypto(this.#token),
+      now: this.#now,
+      log: this.#log,
+    });
+    this.#credentials?.release();
+    this.#credentials = credentials;
+    this.#config = config;
+    this.#handler = this.#routes(credentials, config);
+    credentials.warn(this.#now(), this.#log);
+  }
+
+  async listen(): Promise<void> {
+    const log = this.#log;
+    const handler: HttpHandler = (request) => this.#answer(request);
+    this.#server = await listen({ ...this.#config.http, handler, log });
+    this.#daily = setInterval(() => this.#credentials?.warn(this.#now(), log), DAY_MS).unref();
+    log("info", "listening", { url: this.url, ...this.#facts() });
+  }
+
+  reload(config: Config): Promise<void> {
+    const next = this.#reloading.then(() => this.#reload(config));
+    this.#reloading = next.catch(() => {
+      // Told to whoever asked for it.
+    });
+    return next;
+  }
+
+  async stop(graceMs: number): Promise<boolean> {
+    const deadline = performance.now() + graceMs;
+    clearInterval(this.#daily);
+    await this.#server?.stop(graceMs);
+    return this.#token.close(Math.max(deadline - performance.now(), 0));
+  }
+
+  async #reload(config: Config): Promise<void> {
+    const needsRestart = unchangeable(this.#config, config);
+    if (needsRestart.length > 0) {
+      this.#log("warning", "reload.needs_restart", { settings: needsRestart });
+    }
+    // First, since a token that refused the former one can prove no credential.
+    await this.#token.usePin(config.token.pin);
+    const { corsOrigins } = config.http;
+    await this.serve({ ...config, token: this.#config.token, http: { ...this.#config.http, corsOrigins } });
+    this.#log("info", "reloaded", this.#facts());
+  }
+
+  #answer(request: Parameters<HttpHandler>[0]): ReturnType<HttpHandler> {
+    if (this.#handler === undefined)
+      throw new SignerError("ERR_STOPPING", "Cannot answer: nothing is served");
+    return this.#handler(request);
+  }
+
+  #routes(credentials: Credentials, config: Config): HttpHandler {
+    return createRoutes({
+      credential: (label) => routed(label === undefined ? credentials.standard : credentials.find(label)),
+      readiness: () => this.#readiness.check(),
+      facts: () => ({ ...this.#facts(), sessions: this.#token.sessions }),
+      corsOrigins: config.http.corsOrigins,
+      log: this.#log,
+    });
+  }
+
+  /** One signature with the default credential. */
+  #probe(): Promise<unknown> {
+    const { hash, sign } = routed(this.#present.standard);
+    return sign(randomBytes(hash.length));
+  }
+
+  get #present(): Credentials {
+    if (this.#credentials === undefined)
+      throw new SignerError("ERR_STOPPING", "Cannot sign: nothing is served");
+    return this.#credentials;
+  }
+
+  /** The default credential, and all of them where there are several. */
+  #facts(): Record<string, unknown> {
+    const all = this.#credentials?.all ?? [];
+    const described = all.map((credential) => describeCredential(credential, this.#now()));
+    return { ...described[0], ...(described.length > 1 ? { credentials: described } : {}) };
+  }
 }
 
-async function listenWith(options: HttpServerOptions): Promise<HttpServer> {
+function routed({ signer, certificatePem }: ServedCredential): RoutedCredential {
+  const { hash } = signer.credential.signer.algorithm;
+  return { hash, certificatePem, sign: (digest) => signer.sign(digest) };
+}
+
+async function listen(options: HttpServerOptions): Promise<HttpServer> {
   try {
     return await HttpServer.listen(options);
   } catch (error) {
@@ -113,45 +201,15 @@ async function listenWith(options: HttpServerOptions): Promise<HttpServer> {
   }
 }
 
-/** What the service signs with, for a log or a person. */
-function describe({ credential, maxContainerLength }: DocumentSigner): Record<string, unknown> {
-  const { algorithm } = credential.signer;
-  return {
-    credential: credential.label,
-    algorithm: `${algorithm.key.name} ${algorithm.scheme} ${algorithm.hash.name}`,
-    certificateNotAfter: credential.chain.notAfter.toISOString(),
-    maxContainerBytes: maxContainerLength,
+/** The settings that differ and that a reload leaves as they were. */
+function unchangeable(former: Config, next: Config): readonly string[] {
+  const differs: Readonly<Record<string, boolean>> = {
+    HSM_MODULE: former.token.modulePath !== next.token.modulePath,
+    HSM_TOKEN_LABEL: former.token.label !== next.token.label,
+    HSM_SESSIONS: former.token.sessions !== next.token.sessions,
+    HOST: former.http.host !== next.http.host,
+    PORT: former.http.port !== next.http.port,
+    MAX_BODY_BYTES: former.http.maxBodyBytes !== next.http.maxBodyBytes,
   };
-}
-
-function warnOfLargeContainers({ maxContainerLength }: DocumentSigner, log: Log): void {
-  if (maxContainerLength <= DEFAULT_PLACEHOLDER_BYTES) return;
-  log("warning", "container.large", {
-    maxContainerBytes: maxContainerLength,
-    advice: "the chain is long: set placeholderSize in the front end, or leave certificates out",
-  });
-}
-
-function warnOfExpiry({ credential }: DocumentSigner, now: Date, log: Log): void {
-  const { notAfter } = credential.chain;
-  const days = Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
-  if (days >= EXPIRY_WARNING_DAYS) return;
-  log("warning", "certificate.expires", {
-    credential: credential.label,
-    notAfter: notAfter.toISOString(),
-    days,
-  });
-}
-
-async function stop(server: HttpServer, token: Token, graceMs: number): Promise<boolean> {
-  const deadline = performance.now() + graceMs;
-  await server.stop(graceMs);
-  return token.close(Math.max(deadline - performance.now(), 0));
-}
-
-/** The sentences that an operator reads when the service does not start. */
-export function startFailure(error: unknown): readonly string[] {
-  return error instanceof Error && "mistakes" in error && Array.isArray(error.mistakes)
-    ? error.mistakes.map(String)
-    : [`${messageOf(error)}.`];
+  return Object.keys(differs).filter((name) => differs[name]);
 }

@@ -61,8 +61,13 @@ export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain 
     embedded: embedded.map(({ der }) => der),
     leaf: leaf.native,
     isSelfSigned: leaf.selfSigned,
-    notAfter: new Date(Math.min(...chain.map(({ parsed }) => parsed.notAfter.getTime()))),
+    notAfter: earliestEnd(ders),
   };
+}
+
+/** The moment until which all of the certificates are valid, whatever else is to be said of them. */
+export function earliestEnd(ders: readonly Uint8Array[]): Date {
+  return new Date(Math.min(...ders.map(parse).map(({ parsed }) => parsed.notAfter.getTime())));
 }
 
 function parse(der: Uint8Array, index: number): Certificate {

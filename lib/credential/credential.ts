@@ -4,12 +4,20 @@ import { SignerError } from "../errors.ts";
 import type { Signer } from "../signer.ts";
 import type { ProvenChain } from "./chain.ts";
 
+/** A key pair that is kept somewhere, such as on a token. */
+export interface StoredKeyPair extends CryptoKeyPair {
+  /** What an operator should know of the key. */
+  readonly warnings: readonly string[];
+}
+
 /** A key and a chain that are proven to belong together: all that a SignedData needs besides the digest. */
 export interface Credential {
   /** The label of the key pair. */
   readonly label: string;
   readonly signer: Signer;
   readonly chain: ProvenChain;
+  /** The pair that the signer signs with. */
+  readonly keys: StoredKeyPair;
 }
 
 /**
@@ -21,6 +29,7 @@ export async function proveCredential(
   label: string,
   signer: Signer,
   chain: ProvenChain,
+  keys: StoredKeyPair,
 ): Promise<Credential> {
   const probe = randomBytes(32);
   const signature = await signer.sign(probe);
@@ -31,7 +40,7 @@ export async function proveCredential(
         `it is not for the key pair "${label}"`,
     );
   }
-  return Object.freeze({ label, signer, chain });
+  return Object.freeze({ label, signer, chain, keys });
 }
 
 function fits(

@@ -2,9 +2,9 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { webCryptoSigner } from "../web_crypto_signer.ts";
-import { type ProvenChain, proveChain } from "./chain.ts";
+import { earliestEnd, type ProvenChain, proveChain } from "./chain.ts";
 import { ChainFile } from "./chain_file.ts";
-import { type Credential, proveCredential } from "./credential.ts";
+import { type Credential, proveCredential, type StoredKeyPair } from "./credential.ts";
 import { createSelfSigned } from "./self_signed.ts";
 
 /** Where key pairs are found and made: the token, or a double of it. */
@@ -12,12 +12,10 @@ export interface KeyStore {
   /** Labels of private keys that are there, some of them where there are many: for a person. */
   keyLabels(): readonly string[];
   findKeyPair(label: string, algorithm: SignatureAlgorithm): StoredKeyPair | undefined;
-  generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair>;
-}
-
-export interface StoredKeyPair extends CryptoKeyPair {
-  /** What an operator should know of the key. */
-  readonly warnings: readonly string[];
+  /** The pair with this label, made where there is none. */
+  provisionKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair>;
+  /** A pair that was found is not in use any more. */
+  forget(pair: StoredKeyPair): void;
 }
 
 export interface OpenCredentialOptions {
@@ -28,6 +26,8 @@ export interface OpenCredentialOptions {
   readonly algorithm: SignatureAlgorithm;
   /** Whether what is missing may be made. */
   readonly autoProvision: boolean;
+  /** Whether a chain that was good and has expired will do: nothing is signed with it then. */
+  readonly toleratesExpiry?: boolean;
   readonly certificate: { readonly directory: string; readonly subject: string; readonly days: number };
   readonly now: () => Date;
   readonly log: Log;
@@ -43,28 +43,45 @@ const PROVISION_COMMAND = "HSM_AUTO_PROVISION=true npm start";
  * @throws SignerError `ERR_KEY_*`, `ERR_CERTIFICATE_*`, `ERR_TOKEN_*`
  */
 export async function openCredential(options: OpenCredentialOptions): Promise<Credential> {
-  const { label, algorithm, crypto, now, log } = options;
+  const { label, algorithm, keys } = options;
   const file = new ChainFile(options.certificate.directory, label);
-  const pair = options.keys.findKeyPair(label, algorithm) ?? (await makeKeyPair(options, file));
+  const pair = keys.findKeyPair(label, algorithm) ?? (await makeKeyPair(options, file));
+  try {
+    return await proveWith(options, file, pair);
+  } catch (error) {
+    keys.forget(pair);
+    throw error;
+  }
+}
+
+async function proveWith(
+  options: OpenCredentialOptions,
+  file: ChainFile,
+  pair: StoredKeyPair,
+): Promise<Credential> {
+  const { label, algorithm, crypto, log } = options;
   for (const warning of pair.warnings) log("warning", "key.exposed", { label, warning });
   if (!file.exists()) await makeCertificate(options, file, pair);
-  const chain = proveFile(file, now());
+  const chain = proveFile(file, options);
   if (chain.certificates.length === 1 && !chain.isSelfSigned) {
     log("warning", "chain.leaf_alone", {
       path: file.path,
       advice: "unless a root issued it directly, add the certificates between: readers cannot find them",
     });
   }
-  return proveCredential(label, webCryptoSigner(crypto, pair.privateKey, algorithm), chain);
+  return proveCredential(label, webCryptoSigner(crypto, pair.privateKey, algorithm), chain, pair);
 }
 
 /** What is wrong with a certificate is said with the file that it is in. */
-function proveFile(file: ChainFile, now: Date): ProvenChain {
+function proveFile(file: ChainFile, { now, toleratesExpiry }: OpenCredentialOptions): ProvenChain {
   const certificates = file.read();
   try {
-    return proveChain(certificates, now);
+    return proveChain(certificates, now());
   } catch (error) {
     if (!(error instanceof SignerError)) throw error;
+    if (toleratesExpiry && error.code === "ERR_CERTIFICATE_EXPIRED") {
+      return proveChain(certificates, earliestEnd(certificates));
+    }
     throw new SignerError(error.code, `${error.message} (in ${file.path}, CERT_DIR)`, { cause: error });
   }
 }
@@ -91,8 +108,7 @@ async function makeKeyPair(options: OpenCredentialOptions, file: ChainFile): Pro
         `Check HSM_KEY_LABEL, or have a new pair made, once, with ${PROVISION_COMMAND}`,
     );
   }
-  options.log("info", "key.generating", { label, algorithm: algorithm.key.name });
-  return options.keys.generateKeyPair(label, algorithm);
+  return options.keys.provisionKeyPair(label, algorithm);
 }
 
 async function makeCertificate(

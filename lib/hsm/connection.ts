@@ -22,6 +22,8 @@ export interface ConnectionOptions {
 }
 
 const MAX_WAITERS = 1024;
+/** State of a read-write session after C_Login (PKCS#11 v2.40 §3.3). */
+const CKS_RW_USER_FUNCTIONS = 3;
 
 /**
  * One login to the token: the module, a session of its own that holds the login and reads objects, and the
@@ -85,14 +87,26 @@ export class Connection {
     return this.pool.close(graceMs);
   }
 
+  /** Whether the sessions of this connection and its login are still there, as far as the library knows. */
+  isAlive(): boolean {
+    try {
+      return this.control.lib.C_GetSessionInfo(this.control.handle).state === CKS_RW_USER_FUNCTIONS;
+    } catch {
+      return false;
+    }
+  }
+
   /**
    * A new key pair, without a deadline: an HSM may take its time over RSA-4096, and a pair that nobody waits for
-   * any more would be there all the same. It uses the control session, since the token may have no other left;
-   * nobody else may use that meanwhile.
+   * any more would be there all the same.
+   *
+   * @param id CKA_ID of both halves
    */
-  async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
+  async generateKeyPair(label: string, id: Buffer, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
+    const generate = (session: graphene.Session): Promise<Buffer> =>
+      generateKeyPair(session, label, id, algorithm);
     try {
-      const privateKey = await generateKeyPair(this.control, label, algorithm);
+      const privateKey = await this.pool.withSession(generate, { withoutDeadline: true });
       return readKeyPair(this.control, label, privateKey, algorithm);
     } catch (error) {
       throw tokenError(`generate the key pair "${label}"`, error);
@@ -146,5 +160,6 @@ function sessionPool(slot: graphene.Slot, options: ConnectionOptions): SessionPo
     close: (session) => session.close(),
     isShortage: (error) => dispositionOf(error) === "busy",
     isReusableAfter: (error) => dispositionOf(error) === "caller",
+    onOverdue: (state) => options.log("warning", "token.call_hangs", { ...state }),
   });
 }

@@ -1,4 +1,4 @@
-import { createPublicKey, type JsonWebKey, type KeyObject, randomBytes } from "node:crypto";
+import { createPublicKey, type JsonWebKey, type KeyObject } from "node:crypto";
 import * as graphene from "graphene-pk11";
 import pkcs11 from "pkcs11js";
 import {
@@ -20,8 +20,6 @@ export interface TokenKeyPair {
   readonly warnings: readonly string[];
 }
 
-/** Enough for CKA_ID to be unique among everybody who shares the token. */
-const ID_LENGTH = 20;
 const MAX_LABELS = 20;
 const PUBLIC_EXPONENT = Buffer.from([0x01, 0x00, 0x01]);
 
@@ -49,6 +47,26 @@ export function findKeyPair(
   }
 }
 
+/** CKA_ID of each private key with a label, in hexadecimal digits: one C_FindObjects, and a read for each. */
+export function findKeyIds(session: graphene.Session, label: string): readonly string[] {
+  try {
+    return findAll(session, { class: graphene.ObjectClass.PRIVATE_KEY, label }).map(idOf);
+  } catch (error) {
+    throw tokenError(`look for the key pair "${label}"`, error);
+  }
+}
+
+/** Destroys both halves of the one pair with this label and CKA_ID; what is not there is no mistake. */
+export function destroyKeyPair(session: graphene.Session, label: string, id: Buffer): void {
+  try {
+    for (const type of [graphene.ObjectClass.PRIVATE_KEY, graphene.ObjectClass.PUBLIC_KEY]) {
+      for (const object of findAll(session, { class: type, label, id })) object.destroy();
+    }
+  } catch (error) {
+    throw tokenError(`destroy the key pair "${label}" with CKA_ID ${id.toString("hex")}`, error);
+  }
+}
+
 /** Labels of the private keys, at most `MAX_LABELS`: each costs requests to the cluster. */
 export function findKeyLabels(session: graphene.Session): readonly string[] {
   try {
@@ -69,9 +87,10 @@ export function findKeyLabels(session: graphene.Session): readonly string[] {
 export async function generateKeyPair(
   session: graphene.Session,
   label: string,
+  id: Buffer,
   algorithm: SignatureAlgorithm,
 ): Promise<Buffer> {
-  const common = { token: true, label, id: randomBytes(ID_LENGTH) };
+  const common = { token: true, label, id };
   const { promise, resolve, reject } = deferred<graphene.IKeyPair>();
   session.generateKeyPair(
     algorithm.key.kind === "RSA" ? graphene.KeyGenMechanism.RSA : graphene.KeyGenMechanism.EC,
@@ -214,13 +233,17 @@ function attribute<T>(object: graphene.SessionObject, name: string): T {
   return object.getAttribute(name) as T;
 }
 
+function idOf(key: graphene.SessionObject): string {
+  return attribute<Buffer>(key, "id").toString("hex");
+}
+
 function findAll(session: graphene.Session, template: graphene.ITemplate): graphene.SessionObject[] {
   const found = session.find(template);
   return Array.from({ length: found.length }, (_, index) => found.items(index));
 }
 
 function ambiguous(label: string, keys: graphene.SessionObject[]): SignerError {
-  const ids = keys.map((key) => attribute<Buffer>(key, "id").toString("hex")).join(", ");
+  const ids = keys.map(idOf).join(", ");
   return new SignerError(
     "ERR_KEY_AMBIGUOUS",
     `Cannot choose the key pair "${label}": ${keys.length} private keys have this label (CKA_ID ${ids})`,

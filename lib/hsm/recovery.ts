@@ -59,6 +59,19 @@ export class Recovery {
     await this.#running;
   }
 
+  /**
+   * Begins the attempts anew that a refused PIN had ended, since somebody has acted; otherwise waits for what is
+   * under way.
+   *
+   * @throws SignerError as `run` does
+   */
+  resume(): Promise<void> {
+    if (this.#failure?.code !== "ERR_PIN_REJECTED" || this.isStopped) return this.settled();
+    this.#failure = undefined;
+    this.#running = undefined;
+    return this.run();
+  }
+
   /** No attempts any more. */
   stop(): void {
     this.#stop.abort();
@@ -89,7 +102,10 @@ export class Recovery {
         if (this.#stop.signal.aborted) return;
       }
     }
-    log("error", "token.given_up", { reason: this.#failure, advice: "correct the PIN and restart" });
+    log("error", "token.given_up", {
+      reason: this.#failure,
+      advice: "correct the PIN, then reload (SIGHUP) or restart",
+    });
   }
 
   async #attempt(attempt: number): Promise<void> {

@@ -16,6 +16,19 @@ export interface SessionPoolOptions<S> {
   isShortage(error: unknown): boolean;
   /** Whether a session may be used again after its operation failed with this error. */
   isReusableAfter(error: unknown): boolean;
+  /** Told of each operation whose time is up and that has not ended. */
+  onOverdue?(state: SessionPoolState): void;
+}
+
+/** How one operation is to be run. */
+export interface LeaseOptions {
+  /**
+   * Whether to open a new session rather than take one that lies idle; one that comes back from another caller
+   * will do, since it has just worked.
+   */
+  readonly fresh?: boolean;
+  /** Whether the caller waits however long the operation takes. */
+  readonly withoutDeadline?: boolean;
 }
 
 export interface SessionPoolState {
@@ -87,20 +100,19 @@ export class SessionPool<S> {
    * Lends a session for one operation.
    *
    * @param use must settle only when no call on the session is under way any more
-   * @param fresh whether to open a new session rather than take one that lies idle; one that comes back from
-   *   another caller will do, since it has just worked
-   * @throws SignerError `ERR_TOKEN_BUSY` when no session came free in time, `ERR_SIGN_TIMEOUT` when the
-   *   operation took too long, `ERR_STOPPING` when the pool is closed; and whatever `use` throws
+   * @throws SignerError `ERR_TOKEN_BUSY` when no session came free in time, `ERR_TOKEN_HANGS` when none will,
+   *   since every operation is overdue, `ERR_SIGN_TIMEOUT` when the operation took too long, `ERR_STOPPING` when
+   *   the pool is closed; and whatever `use` throws
    */
-  async withSession<T>(use: (session: S) => Promise<T>, fresh = false): Promise<T> {
-    const session = await this.#acquire(fresh);
+  async withSession<T>(use: (session: S) => Promise<T>, options: LeaseOptions = {}): Promise<T> {
+    const session = await this.#acquire(options.fresh ?? false);
     const lease = { overdue: false };
     const operation = use(session);
     operation.then(
       () => this.#release(session, lease, true),
       (error: unknown) => this.#release(session, lease, this.#options.isReusableAfter(error)),
     );
-    return this.#untilDeadline(operation, lease);
+    return options.withoutDeadline ? operation : this.#untilDeadline(operation, lease);
   }
 
   /**
@@ -110,7 +122,7 @@ export class SessionPool<S> {
    */
   async close(graceMs: number): Promise<number> {
     this.#closing = true;
-    for (const waiter of this.#waiters.splice(0)) this.#refuse(waiter, stopping());
+    this.#refuseAll(stopping());
     for (const session of this.#idle.splice(0)) this.#closeQuietly(session);
     if (this.#leased > 0) {
       const { promise, resolve } = deferred<void>();
@@ -134,6 +146,7 @@ export class SessionPool<S> {
       const session = this.#openUnlessOthersReturn();
       if (session !== undefined) return session;
     }
+    if (this.#hangs()) throw this.#hanging();
     if (this.#waiters.length >= this.#options.maxWaiters) {
       throw new SignerError(
         "ERR_TOKEN_BUSY",
@@ -177,6 +190,8 @@ export class SessionPool<S> {
       lease.overdue = true;
       this.#overdue += 1;
       reject(new SignerError("ERR_SIGN_TIMEOUT", `Cannot sign: the token has not answered for ${limit} ms`));
+      this.#options.onOverdue?.(this.state);
+      if (this.#hangs()) this.#refuseAll(this.#hanging());
     }, limit);
     operation.then(resolve, reject).finally(() => clearTimeout(timer));
     return promise;
@@ -204,8 +219,25 @@ export class SessionPool<S> {
       waiter.resolve(session);
     } catch (error) {
       // Opening may take its time to fail, and blocks: what one caller is told, all are told.
-      for (const refused of this.#waiters.splice(0)) this.#refuse(refused, error);
+      this.#refuseAll(error);
     }
+  }
+
+  /** Whether nothing will come back: every session there is hangs in an operation that is overdue. */
+  #hangs(): boolean {
+    return this.#overdue > 0 && this.#overdue === this.#leased && this.#idle.length === 0;
+  }
+
+  #hanging(): SignerError {
+    const { leased, size } = this.state;
+    return new SignerError(
+      "ERR_TOKEN_HANGS",
+      `Cannot get a session: calls hang inside the module in all ${leased} sessions (of ${size})`,
+    );
+  }
+
+  #refuseAll(error: unknown): void {
+    for (const waiter of this.#waiters.splice(0)) this.#refuse(waiter, error);
   }
 
   #refuse(waiter: Waiter<S>, error: unknown): void {

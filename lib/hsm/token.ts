@@ -1,12 +1,15 @@
-import { createHash, randomInt, verify } from "node:crypto";
+import { createHash, randomBytes, randomInt, verify } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type * as graphene from "graphene-pk11";
 import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { Connection, type ConnectionOptions } from "./connection.ts";
-import { findKeyLabels, findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
-import { Recovery } from "./recovery.ts";
+import type { Secret } from "../secret.ts";
+import type { Connection, ConnectionOptions } from "./connection.ts";
+import { ConnectionKeeper } from "./connection_keeper.ts";
+import { destroyKeyPair, findKeyIds, findKeyLabels, findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
+import { type KeyShelf, provisionKey } from "./key_provision.ts";
+import { KnownKeys } from "./known_keys.ts";
 import {
   CKR_OPERATION_ACTIVE,
   type Disposition,
@@ -22,13 +25,11 @@ export type TokenOptions = ConnectionOptions;
 
 /** A busy token is asked once more, after a time that differs from caller to caller. */
 const BUSY_DELAY_MS = { minimum: 50, maximum: 200 };
-const RECOVERY_DELAY_MS = { first: 200, longest: 15_000 };
-/** How long calls inside a module that has failed may take to return before it is finalized. */
-const DRAIN_MS = 5_000;
-/** A connection that failed younger than this is not replaced again. */
-const MIN_CONNECTION_MS = 1_000;
-/** A login that was lost younger than this is not mended by another one. */
-const MIN_LOGIN_MS = 30_000;
+/** Enough for CKA_ID to be unique among everybody who shares the token. */
+const KEY_ID_LENGTH = 20;
+/** CloudHSM lets nobody use a new key before a quorum of its HSMs has it. */
+const QUORUM_LIMIT_MS = 5 * 60_000;
+const QUORUM_DELAY_MS = 1_000;
 
 /** A try at a signature, and the connection that it was made on. */
 interface Attempt {
@@ -37,80 +38,84 @@ interface Attempt {
   readonly fresh?: boolean;
 }
 
-/** A key pair that is in use: found again after each recovery. */
-interface KnownPair {
-  readonly label: string;
-  readonly algorithm: SignatureAlgorithm;
-  readonly pair: TokenKeyPair;
-}
-
 /**
  * A token that signs, and that comes back after whatever happened to it: connections come and go, the keys
  * that were found stay the same objects.
  */
 export class Token {
-  readonly #options: TokenOptions;
-  readonly #recovery: Recovery;
+  readonly #keeper: ConnectionKeeper;
+  readonly #keys: KnownKeys;
   readonly #log: Log;
-  readonly #known: KnownPair[] = [];
-  #connection: Connection;
-  /** Connections that were replaced while calls on them were still inside the module. */
-  #retired: readonly Connection[] = [];
-  /** On the clock of `performance.now`; the first connection counts as old. */
-  #connectedAt = Number.NEGATIVE_INFINITY;
-  /** Whether the connection is a new login on a module that stayed initialized. */
-  #isLoginRenewed = false;
-  /** What the connection suffers from, for the attempts to mend it. */
-  #trouble: Disposition = "module";
 
-  private constructor(options: TokenOptions, connection: Connection) {
-    this.#options = options;
+  private constructor(options: TokenOptions) {
     this.#log = options.log;
-    this.#connection = connection;
-    this.#recovery = new Recovery({
-      attempt: (attempt) => this.#reconnect(attempt),
-      log: options.log,
-      firstDelayMs: RECOVERY_DELAY_MS.first,
-      maxDelayMs: RECOVERY_DELAY_MS.longest,
-    });
+    this.#keys = new KnownKeys(options.log);
+    this.#keeper = new ConnectionKeeper({ ...options, onConnect: (control) => this.#keys.resolve(control) });
   }
 
   /** Opens the token; see `Connection.open`. */
   static open(options: TokenOptions): Token {
-    return new Token(options, Connection.open(options));
+    return new Token(options);
   }
 
   /** Of the present connection; `leased` and `overdue` count the calls on former ones too. */
   get sessions(): SessionPoolState {
-    const { size, open, leased, overdue, waiting } = this.#connection.pool.state;
-    const retired = this.#retired.map(({ pool }) => pool.state);
-    const sum = (count: number, name: "leased" | "overdue"): number =>
-      retired.reduce((total, state) => total + state[name], count);
-    return { size, open, leased: sum(leased, "leased"), overdue: sum(overdue, "overdue"), waiting };
+    return this.#keeper.sessions;
   }
 
   /** The labels of private keys on the token, some of them where there are many: for a person. */
   keyLabels(): readonly string[] {
-    return findKeyLabels(this.#connection.control);
+    return findKeyLabels(this.#control);
   }
 
-  /** The key pair with this label; see `findKeyPair`. */
+  /** The key pair with this label; see `findKeyPair`. It is found again after each recovery. */
   findKeyPair(label: string, algorithm: SignatureAlgorithm): TokenKeyPair | undefined {
-    const pair = findKeyPair(this.#connection.control, label, algorithm);
-    if (pair !== undefined) this.#known.push({ label, algorithm, pair });
+    const pair = findKeyPair(this.#control, label, algorithm);
+    if (pair !== undefined) this.#keys.add(label, algorithm, pair);
     return pair;
   }
 
-  /** A new key pair; see `generateKeyPair` in `key_pairs.ts`. */
-  async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
-    const pair = await this.#connection.generateKeyPair(label, algorithm);
-    this.#known.push({ label, algorithm, pair });
+  /** A key pair is not in use any more: nobody looks for it after a recovery. */
+  forget({ privateKey }: Pick<CryptoKeyPair, "privateKey">): void {
+    this.#keys.forget(privateKey);
+  }
+
+  /** A new key pair, whatever is there already; see `generateKeyPair` in `key_pairs.ts`. */
+  generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
+    return this.#generate(label, randomBytes(KEY_ID_LENGTH), algorithm);
+  }
+
+  /**
+   * The one key pair with this label, made where there is none: safe when several machines do so at once (see
+   * `provisionKey`). Waits until the token signs with it, since a cluster does not at once.
+   *
+   * @throws SignerError `ERR_KEY_AMBIGUOUS`, `ERR_KEY_UNUSABLE`, `ERR_TOKEN_*`; a pair that was made and cannot
+   *   be used yet stays
+   */
+  async provisionKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
+    const { id, wasMade } = await provisionKey({
+      shelf: this.#shelf(label, algorithm),
+      label,
+      wait: delay,
+      random: () => randomInt(1_000) / 1_000,
+    });
+    this.#log("info", wasMade ? "key.generated" : "key.made_elsewhere", { label, id });
+    const pair = this.findKeyPair(label, algorithm);
+    if (pair === undefined) {
+      throw new SignerError("ERR_KEY_NOT_FOUND", `Cannot find the key pair "${label}", which was just there`);
+    }
+    await this.#untilUsable(label, pair.privateKey, algorithm);
     return pair;
   }
 
   /** Random bytes of the token (C_GenerateRandom). */
   randomBytes(length: number): Buffer {
-    return this.#connection.control.generateRandom(length);
+    return this.#control.generateRandom(length);
+  }
+
+  /** The PIN of every later login; see `ConnectionKeeper.usePin`. */
+  usePin(pin: Secret): Promise<void> {
+    return this.#keeper.usePin(pin);
   }
 
   /**
@@ -120,17 +125,17 @@ export class Token {
    *
    * @param algorithm the key's own row, or for ECDSA that of another hash
    * @returns r‖s for ECDSA
-   * @throws SignerError `ERR_TOKEN_*`, `ERR_PIN_REJECTED`, `ERR_SIGN_TIMEOUT`, `ERR_SIGNATURE_WRONG`
+   * @throws SignerError `ERR_TOKEN_*`, `ERR_PIN_REJECTED`, `ERR_SIGN_TIMEOUT`, `ERR_SIGNATURE_WRONG`, `ERR_KEY_*`
    */
   async sign(key: TokenKey, algorithm: SignatureAlgorithm, data: Uint8Array): Promise<Buffer> {
     const bytes = Buffer.from(data);
-    const first: Attempt = { connection: this.#connection };
+    const first: Attempt = { connection: this.#keeper.current };
     try {
       return await this.#signOnce(key, algorithm, bytes, first);
     } catch (error) {
       if (!(await this.#isWorthAnotherTry(error, first))) throw tokenError("sign", error);
     }
-    const second: Attempt = { connection: this.#connection, fresh: true };
+    const second: Attempt = { connection: this.#keeper.current, fresh: true };
     try {
       return await this.#signOnce(key, algorithm, bytes, second);
     } catch (error) {
@@ -139,10 +144,19 @@ export class Token {
     }
   }
 
+  /** Lets running signatures end, and ends the login; see `ConnectionKeeper.close`. */
+  close(graceMs: number): Promise<boolean> {
+    return this.#keeper.close(graceMs);
+  }
+
+  get #control(): graphene.Session {
+    return this.#keeper.current.control;
+  }
+
   #signOnce(key: TokenKey, algorithm: SignatureAlgorithm, data: Buffer, attempt: Attempt): Promise<Buffer> {
     const { nodeName } = algorithm.hash;
     const input = Buffer.from(algorithm.mechanismInput(createHash(nodeName).update(data).digest()));
-    return this.#withSession(attempt, async (session) => {
+    return this.#withSession(attempt, key, async (session) => {
       const signature = await signOnSession(session, key.p11Object.handle, algorithm, input);
       if (!verify(nodeName, data, { key: key.publicKeyObject, ...algorithm.verifyOptions }, signature)) {
         throw new SignerError("ERR_SIGNATURE_WRONG", "Cannot sign: the token's signature does not verify");
@@ -152,16 +166,21 @@ export class Token {
   }
 
   /** A session of the connection that is there when the caller's turn comes; nothing was tried before that. */
-  async #withSession<T>(attempt: Attempt, use: (session: graphene.Session) => Promise<T>): Promise<T> {
+  async #withSession<T>(
+    attempt: Attempt,
+    key: TokenKey,
+    use: (session: graphene.Session) => Promise<T>,
+  ): Promise<T> {
     for (;;) {
-      if (this.#recovery.isRunning) await this.#recovery.settled();
-      const connection = this.#connection;
+      if (this.#keeper.isRecovering) await this.#keeper.settled();
+      const connection = this.#keeper.current;
       attempt.connection = connection;
+      this.#keys.requirePresent(key, connection.control);
       try {
-        return await connection.pool.withSession(use, attempt.fresh);
+        return await connection.pool.withSession(use, { fresh: attempt.fresh ?? false });
       } catch (error) {
         const wasGivenUp = error instanceof SignerError && error.code === "ERR_STOPPING";
-        const isReplaced = this.#recovery.isRunning || connection !== this.#connection;
+        const isReplaced = this.#keeper.isRecovering || connection !== this.#keeper.current;
         if (!wasGivenUp || !isReplaced) throw error;
       }
     }
@@ -175,7 +194,7 @@ export class Token {
     if (returnCodeOf(error) === CKR_OPERATION_ACTIVE) {
       this.#log("error", "token.session_was_shared", { error });
     }
-    const disposition = dispositionOf(error);
+    const disposition = diagnose(error, connection);
     switch (disposition) {
       case "session":
         return true;
@@ -184,7 +203,7 @@ export class Token {
         return true;
       case "login":
       case "module":
-        return this.#recover(connection, disposition, error);
+        return this.#keeper.replace(connection, disposition, error);
       case "caller":
       case "fatal":
       case "unknown":
@@ -192,105 +211,70 @@ export class Token {
     }
   }
 
-  /**
-   * Has the connection replaced, unless somebody did already.
-   *
-   * @returns whether there is another connection to try
-   */
-  async #recover(failed: Connection, disposition: Disposition, cause: unknown): Promise<boolean> {
-    if (failed !== this.#connection) return true;
-    // A token that fails again at once is not helped by logging in again and again.
-    if (performance.now() - this.#connectedAt < MIN_CONNECTION_MS && !this.#recovery.isRunning) return false;
-    if (!this.#recovery.isRunning) {
-      // A new login that did not last: the module has to go too.
-      const isRepeated = this.#isLoginRenewed && performance.now() - this.#connectedAt < MIN_LOGIN_MS;
-      this.#trouble = isRepeated ? "module" : disposition;
-      this.#log("warning", "token.recovering", { disposition, cause });
-    }
-    await this.#recovery.run();
-    return true;
-  }
-
   /** This caller has had his second try; those after him need not find out the same. */
   #recoverForOthers(error: unknown, { connection }: Attempt): void {
-    const disposition = dispositionOf(error);
+    const disposition = diagnose(error, connection);
     if (disposition !== "login" && disposition !== "module") return;
-    this.#recover(connection, disposition, error).catch(() => {
+    this.#keeper.replace(connection, disposition, error).catch(() => {
       // In the log, and kept for those who come.
     });
   }
 
-  /**
-   * One attempt at a new connection: a new login where only that is gone, otherwise finalize and initialize.
-   * No call may be inside the module then.
-   */
-  async #reconnect(attempt: number): Promise<void> {
-    const former = this.#connection;
-    if (this.#trouble === "login" && attempt === 1) {
-      void former.drain(0);
-      this.#adopt(former.reopen(this.#options));
-      this.#isLoginRenewed = true;
-      former.closeControl();
-      this.#retired = [...this.#retired, former].filter(({ pool }) => pool.state.leased > 0);
-      return;
+  async #generate(label: string, id: Buffer, algorithm: SignatureAlgorithm): Promise<TokenKeyPair> {
+    const { current } = this.#keeper;
+    try {
+      const pair = await current.generateKeyPair(label, id, algorithm);
+      this.#keys.add(label, algorithm, pair);
+      return pair;
+    } catch (error) {
+      // An HSM that reports a failure may have made the pair all the same.
+      destroyQuietly(current, label, id);
+      throw error;
     }
-    const hanging = await this.#drain(DRAIN_MS);
-    if (hanging > 0) {
-      throw new SignerError(
-        "ERR_TOKEN_UNAVAILABLE",
-        `Cannot initialize the module again: ${hanging} calls hang inside it`,
-      );
-    }
-    if (this.#recovery.isStopped) return;
-    former.finalize();
-    this.#adopt(Connection.open(this.#options));
-    this.#isLoginRenewed = false;
   }
 
-  /** The new connection counts once every key that is in use was found on it. */
-  #adopt(connection: Connection): void {
-    const found = this.#known.map(({ label, algorithm, pair }) => {
-      const again = findKeyPair(connection.control, label, algorithm);
-      if (again === undefined) {
-        throw new SignerError(
-          "ERR_KEY_NOT_FOUND",
-          `Cannot find the key pair "${label}" on the token any more`,
-        );
+  #shelf(label: string, algorithm: SignatureAlgorithm): KeyShelf {
+    return {
+      ids: () => findKeyIds(this.#control, label),
+      generate: async () => {
+        this.#log("info", "key.generating", { label, algorithm: algorithm.key.name });
+        const id = randomBytes(KEY_ID_LENGTH);
+        this.forget(await this.#generate(label, id, algorithm));
+        return id.toString("hex");
+      },
+      destroy: (id) => destroyKeyPair(this.#control, label, Buffer.from(id, "hex")),
+    };
+  }
+
+  async #untilUsable(label: string, key: TokenKey, algorithm: SignatureAlgorithm): Promise<void> {
+    const start = performance.now();
+    for (;;) {
+      try {
+        await this.sign(key, algorithm, randomBytes(32));
+        return;
+      } catch (error) {
+        const isBusy = error instanceof SignerError && error.code === "ERR_TOKEN_BUSY";
+        if (!isBusy || performance.now() - start > QUORUM_LIMIT_MS) throw error;
+        this.#log("info", "key.waiting", { label, seconds: Math.round((performance.now() - start) / 1000) });
+        await delay(QUORUM_DELAY_MS);
       }
-      if (!again.publicKey.publicKeyObject.equals(pair.publicKey.publicKeyObject)) {
-        throw new SignerError(
-          "ERR_KEY_UNUSABLE",
-          `Cannot sign with the key pair "${label}": it is another one now`,
-        );
-      }
-      return { pair, again };
-    });
-    for (const { pair, again } of found) {
-      pair.privateKey.p11Object = again.privateKey.p11Object;
-      pair.publicKey.p11Object = again.publicKey.p11Object;
     }
-    this.#connection = connection;
-    this.#connectedAt = performance.now();
   }
+}
 
-  /**
-   * Lets running signatures end, closes the sessions, logs out and finalizes.
-   *
-   * @returns whether that was possible; after `false` an operation still hangs inside the module, which is
-   *   left as it is
-   */
-  async close(graceMs: number): Promise<boolean> {
-    this.#recovery.stop();
-    if ((await this.#drain(graceMs)) > 0) return false;
-    this.#connection.logOut();
-    this.#connection.finalize();
-    return true;
-  }
+/**
+ * What to do about an error on a connection: a session that is gone may be one of many, or show that all of them
+ * and the login are gone, which the library knows without asking the cluster.
+ */
+function diagnose(error: unknown, connection: Connection): Disposition {
+  const disposition = dispositionOf(error);
+  return disposition === "session" && !connection.isAlive() ? "login" : disposition;
+}
 
-  /** @returns how many calls are still inside the module after `graceMs`, on whichever connection they were made */
-  async #drain(graceMs: number): Promise<number> {
-    const connections = [this.#connection, ...this.#retired];
-    const hanging = await Promise.all(connections.map((connection) => connection.drain(graceMs)));
-    return hanging.reduce((sum, count) => sum + count, 0);
+function destroyQuietly(connection: Connection, label: string, id: Buffer): void {
+  try {
+    destroyKeyPair(connection.control, label, id);
+  } catch {
+    // A token that is away was not able to make it either.
   }
 }

@@ -10,6 +10,12 @@ export interface HttpRequest {
   readonly method: string;
   /** Without the query. */
   readonly path: string;
+  /**
+   * The value of a parameter of the query, decoded; `undefined` where there is none.
+   *
+   * @throws SignerError `ERR_REQUEST_MALFORMED` when it stands there twice
+   */
+  query(name: string): string | undefined;
   /** By lower-case name; repeated fields joined by ", ". */
   header(name: string): string | undefined;
   /**

@@ -6,7 +6,7 @@ import { readBody } from "./body_reader.ts";
 import { Connections } from "./connections.ts";
 import type { HttpHandler, HttpReply } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
-import { headFault, pathOf } from "./request_head.ts";
+import { headFault, pathOf, queryParameter } from "./request_head.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -129,6 +129,7 @@ export class HttpServer {
       const reply = await handler({
         method: request.method ?? "",
         path: pathOf(request),
+        query: (name) => queryParameter(request, name),
         header: (name) => {
           const value = request.headers[name];
           return Array.isArray(value) ? value.join(", ") : value;

@@ -18,6 +18,7 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
   ERR_BASE64_MALFORMED: { status: 400 },
   ERR_BODY_INCOMPLETE: { status: 400 },
   ERR_NOT_FOUND: { status: 404 },
+  ERR_CREDENTIAL_UNKNOWN: { status: 404 },
   ERR_METHOD_NOT_ALLOWED: { status: 405 },
   ERR_BODY_TIMEOUT: { status: 408 },
   ERR_BODY_TOO_LARGE: { status: 413 },
@@ -33,6 +34,7 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
   ERR_STOPPING: { status: 503, detail: "The service is stopping.", retryAfter: 1 },
   ERR_TOKEN_BUSY: { status: 503, detail: "The HSM is busy.", retryAfter: 1 },
   ERR_SIGN_TIMEOUT: { status: 503, detail: "The HSM has not answered in time.", retryAfter: 5 },
+  ERR_TOKEN_HANGS: { status: 503, detail: "The HSM does not answer any more.", retryAfter: 5 },
   ERR_TOKEN_UNAVAILABLE: { status: 503, detail: "The HSM is away.", retryAfter: 5 },
   ERR_SIGNATURE_WRONG: {
     status: 503,
@@ -49,9 +51,29 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
     detail: "The HSM refused the login; an operator has to act.",
     retryAfter: 60,
   },
+  ERR_KEY_NOT_FOUND: {
+    status: 503,
+    detail: "The key is not on the HSM any more; an operator has to act.",
+    retryAfter: 60,
+  },
+  ERR_KEY_AMBIGUOUS: {
+    status: 503,
+    detail: "The HSM has several keys of this name; an operator has to act.",
+    retryAfter: 60,
+  },
+  ERR_KEY_UNUSABLE: {
+    status: 503,
+    detail: "The key on the HSM is not the one that was certified; an operator has to act.",
+    retryAfter: 60,
+  },
   ERR_CERTIFICATE_EXPIRED: {
     status: 503,
     detail: "The certificate has expired; an operator has to act.",
+    retryAfter: 60,
+  },
+  ERR_CERTIFICATE_NOT_YET_VALID: {
+    status: 503,
+    detail: "The certificate is not valid yet; an operator has to act.",
     retryAfter: 60,
   },
 };
@@ -73,8 +95,14 @@ const TITLES: Readonly<Record<number, string>> = {
 /**
  * The one place where an error becomes an answer: problem+json (RFC 9457) with the stable code as the
  * extension member `code`. An error that is not the client's shows nothing of its message.
+ *
+ * @param members further extension members
  */
-export function problemReply(error: unknown, headers: Readonly<Record<string, string>> = {}): HttpReply {
+export function problemReply(
+  error: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  members: Readonly<Record<string, unknown>> = {},
+): HttpReply {
   const known = error instanceof SignerError ? PROBLEMS[error.code] : undefined;
   const { status, detail, retryAfter } = known ?? INTERNAL;
   const code = known !== undefined && error instanceof SignerError ? error.code : "ERR_INTERNAL";
@@ -90,6 +118,7 @@ export function problemReply(error: unknown, headers: Readonly<Record<string, st
       status,
       code,
       detail: detail ?? (error instanceof SignerError ? error.message : ""),
+      ...members,
     }),
   };
 }

@@ -4,11 +4,25 @@ import { SignerError } from "../errors.ts";
 const MAX_HEADERS = 64;
 const CONTINUE = "100-continue";
 /** The path of a request target, which may be a whole URL (RFC 9112 §3.2.2). */
-const TARGET = /^(?:https?:\/\/[^/?#]*)?([^?#]*)/i;
+const TARGET = /^(?:https?:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/i;
 
 /** The path of a request, without the query. */
 export function pathOf({ url = "" }: IncomingMessage): string {
   return TARGET.exec(url)?.[1] ?? "";
+}
+
+/**
+ * A parameter of the query, decoded as forms are (URL Standard §5.1).
+ *
+ * @throws SignerError `ERR_REQUEST_MALFORMED` when it stands there twice: which one is meant?
+ */
+export function queryParameter({ url = "" }: IncomingMessage, name: string): string | undefined {
+  const query = TARGET.exec(url)?.[2];
+  // Most requests have none.
+  if (query === undefined) return undefined;
+  const values = new URLSearchParams(query).getAll(name);
+  if (values.length > 1) throw malformed(`its query names ${name} ${values.length} times`);
+  return values[0];
 }
 
 /** What is wrong with the head of a request that `node:http` lets pass; `undefined` if nothing is. */

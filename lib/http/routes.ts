@@ -9,19 +9,26 @@ import { readDigest } from "./sign_request.ts";
 
 /** What the routes need of the service behind them. */
 export interface Routes {
+  /**
+   * @param label of the credential that a request asks for; `undefined` for the default one
+   * @throws SignerError `ERR_CREDENTIAL_UNKNOWN`
+   */
+  credential(label: string | undefined): RoutedCredential;
+  /** @throws SignerError with the reason when the service cannot sign */
+  readiness(): Promise<void>;
+  /** Facts for a person who asks whether the service can sign, and why not. */
+  facts(): Readonly<Record<string, unknown>>;
+  readonly corsOrigins: readonly string[];
+  readonly log: Log;
+}
+
+/** What a request has to do with a credential. */
+export interface RoutedCredential {
   readonly hash: HashAlgorithm;
   /** @returns the SignedData over a digest, DER */
   sign(digest: Uint8Array): Promise<Uint8Array>;
   /** The certificate chain, PEM, leaf first. */
   readonly certificatePem: string;
-  /**
-   * Facts for a person who asks whether the service can sign.
-   *
-   * @throws SignerError with the reason when it cannot
-   */
-  readiness(): Promise<Readonly<Record<string, unknown>>>;
-  readonly corsOrigins: readonly string[];
-  readonly log: Log;
 }
 
 type Methods = Readonly<Record<string, HttpHandler>>;
@@ -34,7 +41,7 @@ const NOT_STORED = { "cache-control": "no-store" };
 export function createRoutes(routes: Routes): HttpHandler {
   const paths: ReadonlyMap<string, Methods> = new Map<string, Methods>([
     ["/sign", { POST: (request) => sign(routes, request) }],
-    ["/certificate", readable(() => certificate(routes))],
+    ["/certificate", readable((request) => certificate(routes, request))],
     ["/healthz", readable(() => ({ status: 200, headers: JSON_HEADERS, body: '{"status":"ok"}' }))],
     ["/readyz", readable(() => ready(routes))],
   ]);
@@ -67,7 +74,8 @@ async function dispatch(methods: Methods | undefined, request: HttpRequest, log:
 }
 
 async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
-  const signedData = await routes.sign(await readDigest(request, routes.hash));
+  const credential = routes.credential(request.query("credential"));
+  const signedData = await credential.sign(await readDigest(request, credential.hash));
   const type = negotiate(request.header("accept"), ["application/json", ...DER_TYPES]);
   const isDer = DER_TYPES.includes(type);
   return {
@@ -77,20 +85,25 @@ async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
   };
 }
 
-function certificate(routes: Routes): HttpReply {
+function certificate(routes: Routes, request: HttpRequest): HttpReply {
   return {
     status: 200,
     headers: { "content-type": "application/pem-certificate-chain", "cache-control": "no-cache" },
-    body: routes.certificatePem,
+    body: routes.credential(request.query("credential")).certificatePem,
   };
 }
 
+/** A refusal says the facts too: which sessions hang, which certificate has expired. */
 async function ready(routes: Routes): Promise<HttpReply> {
-  const facts = await routes.readiness();
+  try {
+    await routes.readiness();
+  } catch (error) {
+    return problemReply(error, NOT_STORED, routes.facts());
+  }
   return {
     status: 200,
     headers: { ...JSON_HEADERS, ...NOT_STORED },
-    body: JSON.stringify({ status: "ready", ...facts }),
+    body: JSON.stringify({ status: "ready", ...routes.facts() }),
   };
 }
 

@@ -214,7 +214,7 @@ describe("the whole service", () => {
       startServiceProcess({ environment: settings(rsa, { HSM_PIN: "signer:4711-wrong" }) }),
       (error: unknown) => {
         assert.ok(error instanceof ServiceStartError);
-        assert.equal(error.ending?.code, 1);
+        assert.equal(error.ending?.code, 3);
         assert.match(error.message, /CKR_PIN_INCORRECT/);
         assert.doesNotMatch(error.message, /4711/);
         return true;

@@ -135,7 +135,6 @@ for (const algorithm of [P256, signatureAlgorithm("RSA-2048", "SHA-256", "PSS")]
     assert.deepEqual(credential.chain.notAfter, new Date(daysFromNow(30).getTime() - 5 * 60_000));
     await assertSigns(credential);
     assert.deepEqual(log.events, [
-      { level: "info", event: "key.generating", fields: { label: LABEL, algorithm: algorithm.key.name } },
       { level: "info", event: "certificate.created", fields: { path: stage.chainPath } },
     ]);
   });
@@ -329,7 +328,8 @@ test("the key store is asked for the label and the algorithm of the configuratio
       asked.push({ label, algorithm });
       return stage.keys.findKeyPair(label);
     },
-    generateKeyPair: () => Promise.reject(new Error("nobody asked for a key")),
+    provisionKeyPair: () => Promise.reject(new Error("nobody asked for a key")),
+    forget: () => {},
     keyLabels: () => [],
   };
   await open(stage, { keys, autoProvision: true });
@@ -355,7 +355,8 @@ test("what the token refuses goes out as it is, and leaves no certificate", asyn
   const keys: KeyStore = {
     keyLabels: () => [],
     findKeyPair: () => undefined,
-    generateKeyPair: () => Promise.reject(refusal),
+    provisionKeyPair: () => Promise.reject(refusal),
+    forget: () => {},
   };
   await assert.rejects(open(empty, { keys, autoProvision: true }), refusal);
   assert.equal(existsSync(empty.directory), false);

@@ -73,3 +73,15 @@ test("after stop no attempt is made any more", async () => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.ok(attempts.length <= made + 1);
 });
+
+test("attempts that a refused PIN had ended begin again when somebody has acted, and only then", async () => {
+  const { recovery, attempts } = recoveryWith(["ERR_PIN_REJECTED", "ERR_PIN_REJECTED", "success", "success"]);
+  await assert.rejects(recovery.run(), isCode("ERR_PIN_REJECTED"));
+  await assert.rejects(recovery.resume(), isCode("ERR_PIN_REJECTED"));
+  await recovery.resume();
+  assert.deepEqual(attempts, [1, 1, 1]);
+  assert.ok(!recovery.isRunning);
+  // Nothing is wrong any more.
+  await recovery.resume();
+  assert.equal(attempts.length, 3);
+});

@@ -214,3 +214,36 @@ test("when opening fails, those who wait are told at once, and it is not tried f
   for (const outcome of await Promise.allSettled(waiters)) assert.equal(outcome.status, "rejected");
   assert.equal(attempts, 2);
 });
+
+test("when every session hangs, those who wait and who come are told at once, until one returns", async () => {
+  const overdue: number[] = [];
+  const subject = pool({
+    operationTimeoutMs: 1,
+    onOverdue: (state) => void overdue.push(state.overdue),
+  });
+  const [first, second] = [operation(), operation()];
+  const hung = [subject.withSession(first.use), subject.withSession(second.use)];
+  const waiting = subject.withSession(async () => "never");
+  for (const caller of hung) await assert.rejects(caller, isCode("ERR_SIGN_TIMEOUT"));
+  await assert.rejects(waiting, isCode("ERR_TOKEN_HANGS"));
+  await assert.rejects(
+    subject.withSession(async () => "never"),
+    isCode("ERR_TOKEN_HANGS"),
+  );
+  assert.deepEqual(overdue, [1, 2]);
+  first.resolve("too late");
+  await new Promise(setImmediate);
+  assert.equal(await subject.withSession(async () => "again"), "again");
+  second.resolve("");
+});
+
+test("an operation without a deadline is waited for, however long it takes", async () => {
+  const subject = pool({ size: 1, operationTimeoutMs: 1 });
+  const slow = operation();
+  const result = subject.withSession(slow.use, { withoutDeadline: true });
+  await slow.session;
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(subject.state.overdue, 0);
+  slow.resolve("done");
+  assert.equal(await result, "done");
+});

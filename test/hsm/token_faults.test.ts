@@ -84,7 +84,7 @@ test("a C_Sign that outlasts its deadline is answered, and its session is lent t
   shim.order({ delayMs: 1_500 });
   await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGN_TIMEOUT"));
   assert.deepEqual({ ...small.sessions }, { size: 1, open: 1, leased: 1, overdue: 1, waiting: 0 });
-  await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_TOKEN_BUSY"));
+  await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_TOKEN_HANGS"));
   shim.order({});
   while (small.sessions.leased > 0) await delay(20);
   await signsCorrectly(small, privateKey);

@@ -137,7 +137,6 @@ test("a key that another one took the place of is not used", async () => {
   await assert.rejects(
     token.sign(privateKey, algorithm, randomBytes(10)),
     (error: unknown) =>
-      isCode("ERR_TOKEN_UNAVAILABLE")(error) &&
-      /key pair "recovering": it is another one now/.test(String(error)),
+      isCode("ERR_KEY_UNUSABLE")(error) && /key pair "recovering": it is another one now/.test(String(error)),
   );
 });

@@ -70,7 +70,7 @@ describe("One connection", () => {
 
   it("replies in order when a later signature comes first.", async () => {
     const { asked, sign } = signaturesAtWill();
-    const { url } = await start({ routes: { sign } });
+    const { url } = await start({ sign });
     const connection = await RawConnection.open(url);
     const headers = { ...JSON_TYPE, Accept: "application/cms" };
     const request = rawRequest({ ...GOOD, headers });
@@ -99,7 +99,7 @@ describe("One connection", () => {
 describe("Stopping the server", () => {
   it("lets what is in flight finish, and tells the clients that it was the last.", async () => {
     const { asked, sign } = signaturesAtWill();
-    const { url, server } = await start({ routes: { sign } });
+    const { url, server } = await start({ sign });
     const connections = await Promise.all(Array.from({ length: 5 }, () => RawConnection.open(url)));
     for (const connection of connections) connection.write(rawRequest(GOOD));
     await until(() => asked.length === connections.length);
@@ -161,7 +161,7 @@ describe("Stopping the server", () => {
   it("closes a connection whose reply is just being sent, whatever the moment.", async () => {
     for (let moment = 0; moment < 40; moment += 1) {
       const { asked, sign } = signaturesAtWill();
-      const { url, server } = await start({ routes: { sign }, limits: { keepAliveMs: NEVER_MS } });
+      const { url, server } = await start({ sign, limits: { keepAliveMs: NEVER_MS } });
       const connection = await RawConnection.open(url);
       // With the next request begun: such a connection is not idle to node:http, and has no reply due.
       connection.write(Buffer.concat([rawRequest(GOOD), Buffer.from("POST /sign")]));
@@ -177,7 +177,7 @@ describe("Stopping the server", () => {
 
   it("cuts what has not ended when the grace is over.", async () => {
     const { asked, sign } = signaturesAtWill();
-    const { url, server } = await start({ routes: { sign }, limits: { bodyWindowMs: NEVER_MS } });
+    const { url, server } = await start({ sign, limits: { bodyWindowMs: NEVER_MS } });
     const [signing, sending] = [await RawConnection.open(url), await RawConnection.open(url)];
     signing.write(rawRequest(GOOD));
     sending.write(rawRequest(GOOD).subarray(0, -1));

@@ -44,7 +44,7 @@ describe("The service, asked in odd ways, answers each as it should and signs af
       return signer.sign(digest);
     };
     service = await startSoftwareService({
-      routes: { sign },
+      sign,
       maxBodyBytes: MAX_BODY_BYTES,
       limits: { lingerMs: 500 },
     });
@@ -157,7 +157,7 @@ describe("When the service cannot sign:", () => {
   let service: SoftwareService;
   before(async () => {
     const fail = (): Promise<never> => Promise.reject(failure);
-    service = await startSoftwareService({ routes: { sign: fail, readiness: fail } });
+    service = await startSoftwareService({ sign: fail, routes: { readiness: fail } });
   });
   after(() => service.server.stop(0));
 
@@ -169,7 +169,12 @@ describe("When the service cannot sign:", () => {
     ["ERR_SIGN_TIMEOUT", "5"],
     ["ERR_SIGNATURE_WRONG", "5"],
     ["ERR_PIN_REJECTED", "60"],
+    ["ERR_TOKEN_HANGS", "5"],
     ["ERR_CERTIFICATE_EXPIRED", "60"],
+    ["ERR_CERTIFICATE_NOT_YET_VALID", "60"],
+    ["ERR_KEY_NOT_FOUND", "60"],
+    ["ERR_KEY_AMBIGUOUS", "60"],
+    ["ERR_KEY_UNUSABLE", "60"],
     ["ERR_STOPPING", "1"],
   ] as const) {
     it(`It answers 503 ${code} with Retry-After, and keeps the reason to itself.`, async () => {
@@ -188,7 +193,7 @@ describe("When the service cannot sign:", () => {
   for (const [what, thrown, code] of [
     ["a token that fails in an unknown way", new SignerError("ERR_TOKEN_FAULT", secret), "ERR_TOKEN_FAULT"],
     ["a token that refuses the key", new SignerError("ERR_TOKEN_REFUSED", secret), "ERR_TOKEN_REFUSED"],
-    ["an error of the start", new SignerError("ERR_KEY_AMBIGUOUS", secret), "ERR_INTERNAL"],
+    ["an error of the start", new SignerError("ERR_MODULE_UNUSABLE", secret), "ERR_INTERNAL"],
     ["an unknown error", new TypeError(secret), "ERR_INTERNAL"],
     ["something that is no error", secret, "ERR_INTERNAL"],
     ["nothing", undefined, "ERR_INTERNAL"],

@@ -210,7 +210,7 @@ describe("A client that goes away while its signature is made", () => {
         asked += 1;
         return asked <= 20 ? signature.promise : Promise.resolve(Buffer.from("3000", "hex"));
       };
-      const { url, server } = await start({ routes: { sign } });
+      const { url, server } = await start({ sign });
       for (let count = 1; count <= 20; count += 1) {
         const connection = await RawConnection.open(url);
         connection.write(rawRequest(GOOD));

@@ -3,7 +3,7 @@ import { ChainFile } from "../../lib/credential/chain_file.ts";
 import type { Credential } from "../../lib/credential/credential.ts";
 import { DocumentSigner } from "../../lib/document_signer.ts";
 import { type HttpLimits, HttpServer } from "../../lib/http/http_server.ts";
-import { createRoutes, type Routes } from "../../lib/http/routes.ts";
+import { createRoutes, type RoutedCredential, type Routes } from "../../lib/http/routes.ts";
 import { recordingLog } from "./recording_log.ts";
 import { softwareCredential } from "./software.ts";
 
@@ -17,6 +17,8 @@ export interface SoftwareService {
 }
 
 export interface SoftwareServiceOptions {
+  /** In place of the software key. */
+  readonly sign?: RoutedCredential["sign"];
   readonly routes?: Partial<Routes>;
   readonly limits?: Partial<HttpLimits>;
   readonly maxBodyBytes?: number;
@@ -30,10 +32,13 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
   const certificatePem = ChainFile.toPem(credential.chain.certificates);
   const { log, events } = recordingLog();
   const handler = createRoutes({
-    hash: algorithm.hash,
-    sign: (digest) => signer.sign(digest),
-    certificatePem,
-    readiness: async () => ({}),
+    credential: () => ({
+      hash: algorithm.hash,
+      sign: options.sign ?? ((digest) => signer.sign(digest)),
+      certificatePem,
+    }),
+    readiness: async () => {},
+    facts: () => ({}),
     corsOrigins: [],
     log,
     ...options.routes,

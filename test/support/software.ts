@@ -1,8 +1,8 @@
 import { webcrypto } from "node:crypto";
 import type { SignatureAlgorithm } from "../../lib/algorithms.ts";
 import { proveChain } from "../../lib/credential/chain.ts";
-import { type Credential, proveCredential } from "../../lib/credential/credential.ts";
-import type { KeyStore, StoredKeyPair } from "../../lib/credential/open_credential.ts";
+import { type Credential, proveCredential, type StoredKeyPair } from "../../lib/credential/credential.ts";
+import type { KeyStore } from "../../lib/credential/open_credential.ts";
 import { createSelfSigned } from "../../lib/credential/self_signed.ts";
 import { webCryptoSigner } from "../../lib/web_crypto_signer.ts";
 
@@ -22,19 +22,28 @@ export async function softwareKeyPair(algorithm: SignatureAlgorithm): Promise<Cr
 export class SoftwareKeyStore implements KeyStore {
   readonly pairs: Map<string, StoredKeyPair> = new Map();
   generated = 0;
+  /** Pairs that were found and are in use. */
+  readonly inUse: Set<StoredKeyPair> = new Set();
 
   keyLabels(): string[] {
     return [...this.pairs.keys()];
   }
 
   findKeyPair(label: string): StoredKeyPair | undefined {
-    return this.pairs.get(label);
+    const pair = this.pairs.get(label);
+    if (pair !== undefined) this.inUse.add(pair);
+    return pair;
   }
 
-  async generateKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair> {
+  forget(pair: StoredKeyPair): void {
+    this.inUse.delete(pair);
+  }
+
+  async provisionKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair> {
     const pair = { ...(await softwareKeyPair(algorithm)), warnings: [] };
     this.pairs.set(label, pair);
     this.generated += 1;
+    this.inUse.add(pair);
     return pair;
   }
 }
@@ -54,5 +63,5 @@ export async function softwareCredential(
     now,
   });
   const signer = webCryptoSigner(softwareCrypto, keys.privateKey, algorithm);
-  return proveCredential("software", signer, proveChain([der], now));
+  return proveCredential("software", signer, proveChain([der], now), { ...keys, warnings: [] });
 }

@@ -1,15 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
-import {
-  CLOUDHSM_MODULE,
-  type Config,
-  ConfigError,
-  type ConfigSources,
-  type Environment,
-  parseConfig,
-} from "../lib/config.ts";
-import { distinguishedNameFault } from "../lib/credential/distinguished_name.ts";
+import { CLOUDHSM_MODULE, type Config, parseConfig } from "../../lib/config/config.ts";
+import { ConfigError, type ConfigSources, type Environment } from "../../lib/config/settings.ts";
+import { distinguishedNameFault } from "../../lib/credential/distinguished_name.ts";
 
 const MODULE = "/usr/lib/softhsm/libsofthsm2.so";
 const PIN = "crypto-user:s3cret-PIN";
@@ -60,15 +54,18 @@ function assertMistake(mistakes: readonly string[], name: string, pattern: RegEx
 
 describe("The configuration", () => {
   it("has the defaults of the README.", () => {
-    const { token, key, signature, certificate, http } = parse(MINIMUM);
+    const { token, credentials, autoProvision, certificate, http } = parse(MINIMUM);
+    const [{ label, algorithm }] = credentials;
     assert.equal(token.modulePath, MODULE);
     assert.equal(token.pin.reveal(), PIN);
     assert.equal(token.label, undefined);
     assert.equal(token.sessions, 16);
-    assert.deepEqual(key, { label: "hsm-signer", autoProvision: false });
-    assert.equal(signature.key.name, "RSA-2048");
-    assert.equal(signature.scheme, "PKCS1");
-    assert.equal(signature.hash.name, "SHA-256");
+    assert.equal(label, "hsm-signer");
+    assert.equal(credentials.length, 1);
+    assert.equal(autoProvision, false);
+    assert.equal(algorithm.key.name, "RSA-2048");
+    assert.equal(algorithm.scheme, "PKCS1");
+    assert.equal(algorithm.hash.name, "SHA-256");
     assert.equal(certificate.directory, "certs");
     assert.equal(certificate.days, 730);
     assert.match(certificate.subject, /self-signed/i);
@@ -100,7 +97,8 @@ describe("The configuration", () => {
     for (const part of [
       config,
       config.token,
-      config.key,
+      config.credentials,
+      config.credentials[0],
       config.certificate,
       config.http,
       config.http.corsOrigins,
@@ -120,20 +118,24 @@ const VALID: readonly Row[] = [
   [{ HSM_TOKEN_LABEL: "my token" }, ({ token }) => token.label, "my token"],
   [{ HSM_SESSIONS: "1" }, ({ token }) => token.sessions, 1],
   [{ HSM_SESSIONS: "1023" }, ({ token }) => token.sessions, 1023],
-  [{ HSM_KEY_LABEL: "Key 1_a-b.c@d+e" }, ({ key }) => key.label, "Key 1_a-b.c@d+e"],
-  [{ HSM_KEY_LABEL: "k".repeat(100) }, ({ key }) => key.label, "k".repeat(100)],
-  [{ HSM_AUTO_PROVISION: "true" }, ({ key }) => key.autoProvision, true],
-  [{ HSM_AUTO_PROVISION: "false" }, ({ key }) => key.autoProvision, false],
+  [{ HSM_KEY_LABEL: "Key 1_a-b.c@d+e" }, ({ credentials: [{ label }] }) => label, "Key 1_a-b.c@d+e"],
+  [{ HSM_KEY_LABEL: "k".repeat(100) }, ({ credentials: [{ label }] }) => label, "k".repeat(100)],
+  [{ HSM_AUTO_PROVISION: "true" }, ({ autoProvision }) => autoProvision, true],
+  [{ HSM_AUTO_PROVISION: "false" }, ({ autoProvision }) => autoProvision, false],
   ...["RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384", "P-521"].map(
-    (name): Row => [{ HSM_KEY_ALGORITHM: name }, ({ signature }) => signature.key.name, name],
+    (name): Row => [
+      { HSM_KEY_ALGORITHM: name },
+      ({ credentials: [{ algorithm }] }) => algorithm.key.name,
+      name,
+    ],
   ),
   ...["SHA-256", "SHA-384", "SHA-512"].map(
-    (name): Row => [{ DIGEST: name }, ({ signature }) => signature.hash.name, name],
+    (name): Row => [{ DIGEST: name }, ({ credentials: [{ algorithm }] }) => algorithm.hash.name, name],
   ),
   ...["PKCS1", "PSS"].map(
-    (name): Row => [{ SIGNATURE_SCHEME: name }, ({ signature }) => signature.scheme, name],
+    (name): Row => [{ SIGNATURE_SCHEME: name }, ({ credentials: [{ algorithm }] }) => algorithm.scheme, name],
   ),
-  [{ HSM_KEY_ALGORITHM: "P-384" }, ({ signature }) => signature.scheme, "ECDSA"],
+  [{ HSM_KEY_ALGORITHM: "P-384" }, ({ credentials: [{ algorithm }] }) => algorithm.scheme, "ECDSA"],
   [{ CERT_DIR: "/var/lib/hsm signer" }, ({ certificate }) => certificate.directory, "/var/lib/hsm signer"],
   [{ CERT_SUBJECT: "CN=A, O=B" }, ({ certificate }) => certificate.subject, "CN=A, O=B"],
   [{ CERT_DAYS: "1" }, ({ certificate }) => certificate.days, 1],
@@ -420,5 +422,104 @@ describe("The PIN", () => {
     assertMistake(mistakesOf({ ...MINIMUM, HSM_PIN_FILE: PIN }), "HSM_PIN_FILE", /ENOENT/);
     // mistakesOf looks for it in the error.
     mistakesOf({ ...MINIMUM, HSM_MODULE: undefined, PORT: "x", HSM_PINS: PIN });
+  });
+});
+
+describe("Several credentials", () => {
+  const credentialsOf = (environment: Environment): string[] =>
+    parse({ ...MINIMUM, ...environment }).credentials.map(
+      ({ label, algorithm: { key, scheme, hash } }) => `${label}: ${key.name} ${scheme} ${hash.name}`,
+    );
+
+  it("are labels with commas between, the default one first.", () => {
+    assert.deepEqual(credentialsOf({ HSM_KEY_LABEL: "main, second one ,third" }), [
+      "main: RSA-2048 PKCS1 SHA-256",
+      "second one: RSA-2048 PKCS1 SHA-256",
+      "third: RSA-2048 PKCS1 SHA-256",
+    ]);
+  });
+
+  it("each say what differs from the other settings, in any order.", () => {
+    const environment = {
+      HSM_KEY_LABEL: "a, b:P-384:SHA-384, c:PSS, d : SHA-512 : PKCS1 : RSA-4096",
+      HSM_KEY_ALGORITHM: "RSA-3072",
+      SIGNATURE_SCHEME: "PSS",
+    };
+    assert.deepEqual(credentialsOf(environment), [
+      "a: RSA-3072 PSS SHA-256",
+      "b: P-384 ECDSA SHA-384",
+      "c: RSA-3072 PSS SHA-256",
+      "d: RSA-4096 PKCS1 SHA-512",
+    ]);
+  });
+
+  it("may have a scheme for those of RSA beside others.", () => {
+    const environment = { HSM_KEY_LABEL: "a:P-256, b", SIGNATURE_SCHEME: "PSS" };
+    assert.deepEqual(credentialsOf(environment), ["a: P-256 ECDSA SHA-256", "b: RSA-2048 PSS SHA-256"]);
+  });
+
+  for (const [value, pattern] of [
+    ["a,a", /names "a" twice/],
+    ["a,,b", /one is ""/],
+    ["a,", /one is ""/],
+    ["a:RSA-1024", /"RSA-1024" of "a", which is none of RSA-2048, .*SHA-512, PKCS1, PSS/],
+    ["a:", /"" of "a"/],
+    ["a:P-256:PSS", /"a" a scheme for RSA, but P-256 signs with ECDSA/],
+    ["a:pss", /"pss" of "a"/],
+    ["a, ../b", /one is "..\/b"/],
+  ] as const) {
+    it(`may not be "${value}".`, () => {
+      assertMistake(mistakesOf({ ...MINIMUM, HSM_KEY_LABEL: value }), "HSM_KEY_LABEL", pattern);
+    });
+  }
+});
+
+describe("A settings file", () => {
+  const file = "/etc/hsm-signer.conf";
+  const mistakesIn = (text: string | Error, environment: Environment = {}): readonly string[] =>
+    mistakesOf({ ...MINIMUM, CONFIG_FILE: file, ...environment }, { [file]: text });
+
+  it("stands beside the environment.", () => {
+    const config = parse(
+      { ...MINIMUM, CONFIG_FILE: file, CERT_DAYS: "10" },
+      { [file]: "PORT=1234\nHSM_KEY_LABEL=x" },
+    );
+    assert.equal(config.http.port, 1234);
+    assert.equal(config.credentials[0].label, "x");
+    assert.equal(config.certificate.days, 10);
+  });
+
+  it("gives way to what a command line says.", () => {
+    const sources = machine({ [file]: "HSM_KEY_LABEL=x" });
+    const config = parseConfig({ ...MINIMUM, CONFIG_FILE: file }, sources, { HSM_KEY_LABEL: "y" });
+    assert.equal(config.credentials[0].label, "y");
+  });
+
+  it("has its mistakes reported with all others.", () => {
+    const mistakes = mistakesIn("PORT\nPORTS=1\nHSM_PINS=1", { DIGEST: "SHA-1" });
+    assert.equal(mistakes.length, 4, mistakes.join("\n"));
+    assert.match(
+      mistakes.join("\n"),
+      /line 1, does not read.*\nPORTS in .* is not a setting.*\nHSM_PINS in .*\nDIGEST must/s,
+    );
+  });
+
+  it("holds no PIN, and shows none that it holds.", () => {
+    for (const name of ["HSM_PIN", "PIN"]) {
+      assertMistake(mistakesIn(`${name}=s3cret`), name, /does not belong .* HSM_PIN_FILE/);
+    }
+  });
+
+  it("says nothing that the environment says too.", () => {
+    assertMistake(
+      mistakesIn("PORT=1", { PORT: "1" }),
+      "PORT",
+      /environment and in \/etc\/hsm-signer.conf; keep one/,
+    );
+    assert.deepEqual(mistakesIn("PORT=1", { PORT: "" }), []);
+  });
+
+  it("is named when it cannot be read.", () => {
+    assertMistake(mistakesIn(new Error("EACCES: permission denied")), "CONFIG_FILE", /EACCES/);
   });
 });

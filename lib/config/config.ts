@@ -1,0 +1,162 @@
+import { messageOf } from "../errors.ts";
+import type { Secret } from "../secret.ts";
+import { type CredentialConfig, readCredentials } from "./credentials.ts";
+import { readHost, readOrigins } from "./listener.ts";
+import { PIN_VARIABLES, readPin } from "./pin.ts";
+import { type ConfigSources, type Environment, Settings } from "./settings.ts";
+import { parseSettingsFile } from "./settings_file.ts";
+
+/** What the service was told, parsed once, frozen. */
+export interface Config {
+  readonly token: {
+    readonly modulePath: string;
+    readonly pin: Secret;
+    readonly label: string | undefined;
+    readonly sessions: number;
+  };
+  /** The first is the one that signs where nobody asks for another. */
+  readonly credentials: readonly [CredentialConfig, ...CredentialConfig[]];
+  /** Whether a key pair and a certificate that are missing may be made. */
+  readonly autoProvision: boolean;
+  readonly certificate: {
+    readonly directory: string;
+    readonly subject: string;
+    readonly days: number;
+  };
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    readonly corsOrigins: readonly string[];
+    readonly maxBodyBytes: number;
+  };
+}
+
+export const CLOUDHSM_MODULE = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so";
+
+/** Those that a settings file may hold. A PIN in it would be as readable as the rest. */
+const FILE_SETTINGS: readonly string[] = [
+  "HSM_MODULE",
+  "HSM_PIN_FILE",
+  "HSM_TOKEN_LABEL",
+  "HSM_KEY_LABEL",
+  "HSM_KEY_ALGORITHM",
+  "HSM_AUTO_PROVISION",
+  "HSM_SESSIONS",
+  "SIGNATURE_SCHEME",
+  "DIGEST",
+  "CERT_DIR",
+  "CERT_SUBJECT",
+  "CERT_DAYS",
+  "HOST",
+  "PORT",
+  "ALLOW_UNAUTHENTICATED_NETWORK",
+  "CORS_ORIGINS",
+  "MAX_BODY_BYTES",
+];
+const HSM_SETTINGS: readonly string[] = [
+  ...FILE_SETTINGS.filter((name) => name.startsWith("HSM_")),
+  "HSM_PIN",
+];
+
+/** CloudHSM allows a process 1,024 sessions; one of them is the service's own. */
+const MAX_SESSIONS = 1023;
+const GIB = 1024 ** 3;
+
+/**
+ * Reads the settings of README.md, "Configuration", from the environment and, where `CONFIG_FILE` names one,
+ * a file.
+ *
+ * @param overrides stand before both: the options of a command
+ * @throws ConfigError that lists every mistake, unknown `HSM_*` names included
+ */
+export function parseConfig(
+  environment: Environment,
+  sources: ConfigSources,
+  overrides: Environment = {},
+): Config {
+  const file = readFile(environment, sources);
+  const settings = new Settings({ ...environment, ...file.values, ...overrides });
+  for (const mistake of file.mistakes) settings.mistake(mistake);
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith("HSM_") && !HSM_SETTINGS.includes(name)) {
+      settings.mistake(`${name} is not a setting; the HSM_* settings are ${HSM_SETTINGS.join(", ")}.`);
+    }
+  }
+  const modulePath = readModulePath(settings, sources);
+  const config: Config = {
+    token: Object.freeze({
+      modulePath,
+      pin: readPin(settings, sources, modulePath),
+      label: settings.text("HSM_TOKEN_LABEL"),
+      sessions: settings.integer("HSM_SESSIONS", 16, 1, MAX_SESSIONS),
+    }),
+    credentials: readCredentials(settings),
+    autoProvision: settings.flag("HSM_AUTO_PROVISION"),
+    certificate: Object.freeze({
+      directory: settings.text("CERT_DIR") ?? "certs",
+      subject: readSubject(settings, sources),
+      days: settings.integer("CERT_DAYS", 730, 1, 3650),
+    }),
+    http: Object.freeze({
+      host: readHost(settings),
+      port: settings.integer("PORT", 3756, 0, 65535),
+      corsOrigins: readOrigins(settings),
+      maxBodyBytes: settings.integer("MAX_BODY_BYTES", GIB, 1, Number.MAX_SAFE_INTEGER),
+    }),
+  };
+  settings.throwMistakes();
+  return Object.freeze(config);
+}
+
+interface FileSettings {
+  readonly values: Environment;
+  readonly mistakes: readonly string[];
+}
+
+/** A setting in two places is a mistake: after a change in the one, the other would still hold. */
+function readFile(environment: Environment, sources: ConfigSources): FileSettings {
+  const path = environment["CONFIG_FILE"] || undefined;
+  if (path === undefined) return { values: {}, mistakes: [] };
+  let text: string;
+  try {
+    text = sources.readFile(path);
+  } catch (error) {
+    return { values: {}, mistakes: [`CONFIG_FILE cannot be read: ${messageOf(error)}.`] };
+  }
+  const { values, mistakes } = parseSettingsFile(text, path);
+  const further = Object.keys(values).flatMap((name) => {
+    if (PIN_VARIABLES.includes(name)) {
+      return [`${name} does not belong into ${path}: name a file of its own with HSM_PIN_FILE.`];
+    }
+    if (!FILE_SETTINGS.includes(name)) {
+      return [`${name} in ${path} is not a setting that it may hold; those are ${FILE_SETTINGS.join(", ")}.`];
+    }
+    return environment[name] ? [`${name} is set in the environment and in ${path}; keep one of them.`] : [];
+  });
+  return { values, mistakes: [...mistakes, ...further] };
+}
+
+function readModulePath(settings: Settings, sources: ConfigSources): string {
+  const path = settings.text("HSM_MODULE");
+  if (path === undefined) {
+    if (sources.fileExists(CLOUDHSM_MODULE)) return CLOUDHSM_MODULE;
+    settings.mistake(
+      `HSM_MODULE must name the PKCS#11 library: it is not set, and ${CLOUDHSM_MODULE} does not exist.`,
+    );
+  } else if (!sources.fileExists(path)) {
+    settings.mistake(`HSM_MODULE names "${path}", which does not exist.`);
+  }
+  return path ?? "";
+}
+
+function readSubject(settings: Settings, sources: ConfigSources): string {
+  const subject = settings.text("CERT_SUBJECT");
+  if (subject === undefined) return "CN=Self-signed document signing certificate (hsm-signer)";
+  const fault = sources.distinguishedNameFault(subject);
+  if (fault !== undefined) {
+    settings.mistake(
+      `CERT_SUBJECT must be a distinguished name such as "CN=Example Ltd, O=Example Ltd, C=DE": ${fault}.`,
+    );
+  }
+  return subject;
+}
