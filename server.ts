@@ -1,9 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
 import { runCommandLine } from "./lib/cli/command_line.ts";
 import type { CommandContext } from "./lib/command.ts";
+import { PROVISION } from "./lib/commands/provision.ts";
 import { SERVE } from "./lib/commands/serve.ts";
 import { PIN_VARIABLES } from "./lib/config/pin.ts";
 import { distinguishedNameFault } from "./lib/credential/distinguished_name.ts";
+import { endProcess } from "./lib/runtime.ts";
 
 /** `hsm-signer`: what the command line asks for; without a command, the service. README.md says the exit codes. */
 
@@ -26,9 +28,9 @@ for (const name of PIN_VARIABLES) delete process.env[name];
 process.stdout.on("error", () => {});
 
 const code = await runCommandLine(process.argv.slice(2), {
-  commands: [SERVE],
+  commands: [SERVE, PROVISION],
   standard: SERVE.name,
   version: packageVersion(),
   context,
 });
-if (code !== undefined) process.exitCode = code;
+if (code !== undefined) endProcess(code);

@@ -3,7 +3,6 @@ import type { CredentialConfig } from "./config/credentials.ts";
 import type { ConfigSources, Environment } from "./config/settings.ts";
 import { SignerError } from "./errors.ts";
 import { EXIT, type ExitCode } from "./exit_codes.ts";
-import type { Log } from "./log.ts";
 
 /** What a command has of the process that runs it. */
 export interface CommandContext {
@@ -24,6 +23,7 @@ export interface CommandOptions {
   readonly json?: boolean;
   /** One of `HSM_KEY_LABEL`, or another label with what that setting may say of it. */
   readonly keyLabel?: string;
+  readonly algorithm?: string;
   readonly subject?: string;
   readonly days?: string;
   readonly extendedKeyUsage?: readonly string[];
@@ -79,19 +79,6 @@ export function readCredentialConfig(
   if (known !== undefined) return { config, credential: known };
   const other = readConfig(context, options, { ...overrides, HSM_KEY_LABEL: keyLabel });
   return { config: other, credential: other.credentials[0] };
-}
-
-/** A log for somebody who watches a command: what takes its time, and what is wrong. */
-export function tellingLog(context: CommandContext): Log {
-  return (level, event, fields = {}) => {
-    const facts = Object.entries(fields).map(([name, value]) => `${name}: ${shown(value)}`);
-    if (level !== "info" || event.startsWith("key.")) context.tell([event, ...facts].join(" · "));
-  };
-}
-
-function shown(value: unknown): string {
-  if (value instanceof Error) return value.message;
-  return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** The exit code for what ended a command or a start. */

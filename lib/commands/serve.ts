@@ -6,9 +6,9 @@ import {
   readConfig,
 } from "../command.ts";
 import { messageOf, sentencesOf } from "../errors.ts";
-import { EXIT, type ExitCode } from "../exit_codes.ts";
+import { EXIT } from "../exit_codes.ts";
 import { jsonLog, type Log } from "../log.ts";
-import { sizeThreadPool } from "../runtime.ts";
+import { endProcess, sizeThreadPool } from "../runtime.ts";
 import { HungStartError, type Service, startService } from "../service.ts";
 
 const STOP_GRACE_MS = 25_000;
@@ -37,17 +37,11 @@ async function serve(context: CommandContext, options: CommandOptions): Promise<
     stopOnSignals(service, log);
   } catch (error) {
     for (const sentence of sentencesOf(error)) context.tell(sentence);
-    end(exitCodeOf(error instanceof HungStartError ? error.cause : error), error instanceof HungStartError);
+    endProcess(
+      exitCodeOf(error instanceof HungStartError ? error.cause : error),
+      error instanceof HungStartError,
+    );
   }
-}
-
-/**
- * Ends the process now. Left to itself it would wait for a C_Sign that hangs, and would unload the PKCS#11
- * library, which one that has threads of its own does not survive.
- */
-function end(code: ExitCode, isHung: boolean): void {
-  if (isHung) process.kill(process.pid, "SIGKILL");
-  else process.exit(code);
 }
 
 function warnOfFewThreads(sessions: number, log: Log): void {
@@ -79,10 +73,10 @@ function stopOnSignals(service: Service, log: Log): void {
     try {
       const clean = await service.stop(STOP_GRACE_MS);
       log(clean ? "info" : "error", "stopped", { clean });
-      end(EXIT.ok, !clean);
+      endProcess(EXIT.ok, !clean);
     } catch (error) {
       log("error", "stop.failed", { reason: messageOf(error) });
-      end(EXIT.failed, false);
+      endProcess(EXIT.failed, false);
     }
   };
   process.on("SIGTERM", stop);

@@ -7,7 +7,8 @@ import type { Log } from "../log.ts";
 import type { Secret } from "../secret.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { ConnectionKeeper } from "./connection_keeper.ts";
-import { destroyKeyPair, findKeyIds, findKeyLabels, findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
+import { findKeyLabels, type ListedKey, listKeys } from "./key_list.ts";
+import { destroyKeyPair, findKeyIds, findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { type KeyShelf, provisionKey } from "./key_provision.ts";
 import { KnownKeys } from "./known_keys.ts";
 import {
@@ -66,6 +67,16 @@ export class Token {
   /** The labels of private keys on the token, some of them where there are many: for a person. */
   keyLabels(): readonly string[] {
     return findKeyLabels(this.#control);
+  }
+
+  /** All private keys on the token. */
+  listKeys(): readonly ListedKey[] {
+    return listKeys(this.#control);
+  }
+
+  /** CKA_ID of each private key with this label, in hexadecimal digits. */
+  findKeyIds(label: string): readonly string[] {
+    return findKeyIds(this.#control, label);
   }
 
   /** The key pair with this label; see `findKeyPair`. It is found again after each recovery. */
@@ -235,7 +246,7 @@ export class Token {
 
   #shelf(label: string, algorithm: SignatureAlgorithm): KeyShelf {
     return {
-      ids: () => findKeyIds(this.#control, label),
+      ids: () => this.findKeyIds(label),
       generate: async () => {
         this.#log("info", "key.generating", { label, algorithm: algorithm.key.name });
         const id = randomBytes(KEY_ID_LENGTH);
