@@ -5,14 +5,7 @@
  *
  *   partial_read <library> <PIN>
  */
-#define CK_PTR *
-#define CK_DECLARE_FUNCTION(returnType, name) returnType name
-#define CK_DECLARE_FUNCTION_POINTER(returnType, name) returnType(*name)
-#define CK_CALLBACK_FUNCTION(returnType, name) returnType(*name)
-#ifndef NULL_PTR
-#define NULL_PTR 0
-#endif
-#include "pkcs11.h"
+#include "cryptoki.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

@@ -15,6 +15,7 @@ import { recordingLog } from "../support/recording_log.ts";
 import { signerContract } from "../support/signer_contract.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { openTestToken } from "../support/token.ts";
+import { CODE_SWITCHES } from "./settings.ts";
 import { cloudHsmSimulator } from "./simulator.ts";
 
 /** For services in processes of their own; made first, since this process's environment is the latest one's. */
@@ -83,7 +84,7 @@ describe("one login", () => {
 });
 
 describe("on every setting of what is not documented", () => {
-  for (const pinForm of ["CKR_PIN_INCORRECT", "CKR_ARGUMENTS_BAD"]) {
+  for (const pinForm of CODE_SWITCHES.PIN_FORM) {
     test(`a PIN without a user, refused with ${pinForm}, is tried once`, () => {
       simulator.configure({ codes: { PIN_FORM: pinForm } });
       const before = { logins: simulator.calls("C_Login"), refused: simulator.pinsRefused() };
@@ -93,7 +94,7 @@ describe("on every setting of what is not documented", () => {
     });
   }
 
-  for (const code of ["CKR_SESSION_COUNT", "CKR_FUNCTION_FAILED"]) {
+  for (const code of CODE_SWITCHES.SESSION_COUNT) {
     test(`with fewer sessions than wanted, refused with ${code}, it signs with those that there are`, async () => {
       simulator.configure({ sessions: 4, codes: { SESSION_COUNT: code } });
       const logged = recordingLog();

@@ -1,35 +1,27 @@
 /*
  * A PKCS#11 library over SoftHSM2 (SIM_MODULE) that refuses what AWS CloudHSM's Client SDK 5 refuses, with the
  * same return values. SoftHSM2 does the work; what is here are the rules. README.md beside this file says which,
- * and what the environment can change of them.
+ * and what the environment can change of them. What goes wrong by order is in faults.c.
  *
- * Calls are counted in a file that all processes share (SIM_COUNTERS): records of a name, in 24 bytes, and a
- * 64-bit count. When two threads use one session at once, or one finalizes under the other, the process is
- * aborted: CloudHSM leaves the result of that undefined.
+ * When two threads use one session at once, or one finalizes under the other, the process is aborted: CloudHSM
+ * leaves the result of that undefined.
  */
-#define CK_PTR *
-#define CK_DECLARE_FUNCTION(returnType, name) returnType name
-#define CK_DECLARE_FUNCTION_POINTER(returnType, name) returnType(*name)
-#define CK_CALLBACK_FUNCTION(returnType, name) returnType(*name)
-#ifndef NULL_PTR
-#define NULL_PTR 0
-#endif
-#include "pkcs11.h"
+#include "counters.h"
+#include "faults.h"
+#include "hash.h"
+#include "memory.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
-#include <unistd.h>
 
 #define MAX_SESSIONS 1024
 #define MAX_ATTRIBUTES 64
 #define MAX_DIGEST 64
+#define MAX_NAME 256
 #define LENGTH(array) (sizeof(array) / sizeof(*(array)))
 
 static CK_FUNCTION_LIST list;
@@ -50,6 +42,13 @@ enum code {
   CODE_KEY_SIZE,
   CODE_CURVE,
   CODE_MULTI_PART,
+  CODE_NOT_LOGGED_IN,
+  CODE_KEY_HANDLE,
+  CODE_OPERATION_ACTIVE,
+  CODE_NOT_BEGUN,
+  CODE_AWAY,
+  CODE_SESSION_LOST,
+  CODE_REPLACED,
   CODES
 };
 
@@ -67,6 +66,13 @@ static const struct {
     [CODE_KEY_SIZE] = {"SIM_CODE_KEY_SIZE", CKR_ATTRIBUTE_VALUE_INVALID},
     [CODE_CURVE] = {"SIM_CODE_CURVE", CKR_ATTRIBUTE_VALUE_INVALID},
     [CODE_MULTI_PART] = {"SIM_CODE_MULTI_PART", CKR_MECHANISM_INVALID},
+    [CODE_NOT_LOGGED_IN] = {"SIM_CODE_NOT_LOGGED_IN", CKR_USER_NOT_LOGGED_IN},
+    [CODE_KEY_HANDLE] = {"SIM_CODE_KEY_HANDLE", CKR_KEY_HANDLE_INVALID},
+    [CODE_OPERATION_ACTIVE] = {"SIM_CODE_OPERATION_ACTIVE", CKR_OPERATION_ACTIVE},
+    [CODE_NOT_BEGUN] = {"SIM_CODE_NOT_BEGUN", CKR_OPERATION_NOT_INITIALIZED},
+    [CODE_AWAY] = {"SIM_CODE_AWAY", CKR_DEVICE_ERROR},
+    [CODE_SESSION_LOST] = {"SIM_CODE_SESSION_LOST", CKR_SESSION_HANDLE_INVALID},
+    [CODE_REPLACED] = {"SIM_CODE_REPLACED", CKR_FUNCTION_FAILED},
 };
 
 /* Read at C_Initialize, while there is one thread: getenv and setenv do not go together. */
@@ -76,7 +82,7 @@ static struct {
   char label[33];
   char user[64];
   unsigned long sessions, pin_tries;
-  int validates_key_at_init;
+  int checks_key_availability, answers_from_memory;
 } settings;
 
 static const char *text_setting(const char *name, const char *standard) {
@@ -89,6 +95,10 @@ static unsigned long number_setting(const char *name, unsigned long standard) {
   return text == NULL ? standard : strtoul(text, NULL, 0);
 }
 
+static int is_set(const char *name, const char *standard) {
+  return strcmp(text_setting(name, standard), "true") == 0;
+}
+
 static void read_settings(void) {
   for (int i = 0; i < CODES; i++)
     settings.code[i] = number_setting(code_switches[i].variable, code_switches[i].standard);
@@ -98,75 +108,31 @@ static void read_settings(void) {
   settings.sessions = number_setting("SIM_SESSIONS", MAX_SESSIONS);
   if (settings.sessions > MAX_SESSIONS) settings.sessions = MAX_SESSIONS;
   settings.pin_tries = number_setting("SIM_PIN_TRIES", 3);
-  settings.validates_key_at_init = strcmp(text_setting("SIM_VALIDATE_KEY_AT_INIT", "true"), "false") != 0;
-}
-
-/* ------------------------------------------------------------------------------------------------ counters */
-
-enum function {
-#define CK_PKCS11_FUNCTION_INFO(name) F_##name,
-#include "pkcs11f.h"
-#undef CK_PKCS11_FUNCTION_INFO
-  FUNCTIONS,
-  CLUSTER_REQUESTS = FUNCTIONS,
-  /* By these a test sees that a PIN was tried once; they outlive the process, as the user's lock does. */
-  PINS_REFUSED,
-  PINS_REFUSED_IN_A_ROW,
-  COUNTERS
-};
-
-static const char *const counter_names[COUNTERS] = {
-#define CK_PKCS11_FUNCTION_INFO(name) #name,
-#include "pkcs11f.h"
-#undef CK_PKCS11_FUNCTION_INFO
-    [CLUSTER_REQUESTS] = "cluster requests",
-    [PINS_REFUSED] = "PINs refused",
-    [PINS_REFUSED_IN_A_ROW] = "PINs refused in a row",
-};
-
-/* What CloudHSM's library asks the cluster for each time; the rest it knows or does itself. */
-static const char is_cluster_request[FUNCTIONS] = {
-    [F_C_Login] = 1,           [F_C_Logout] = 1,           [F_C_CreateObject] = 1,   [F_C_DestroyObject] = 1,
-    [F_C_FindObjectsInit] = 1, [F_C_FindObjects] = 1,      [F_C_FindObjectsFinal] = 1,
-    [F_C_GetAttributeValue] = 1, [F_C_SignInit] = 1,       [F_C_Sign] = 1,           [F_C_SignFinal] = 1,
-    [F_C_Verify] = 1,          [F_C_VerifyFinal] = 1,      [F_C_GenerateKey] = 1,    [F_C_GenerateKeyPair] = 1,
-    [F_C_WrapKey] = 1,         [F_C_UnwrapKey] = 1,        [F_C_DeriveKey] = 1,      [F_C_GenerateRandom] = 1,
-};
-
-struct counter {
-  char name[24];
-  uint64_t count;
-};
-static struct counter *counters;
-
-static int open_counters(void) {
-  const char *path = getenv("SIM_COUNTERS");
-  int file = path == NULL ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  if (file < 0 || ftruncate(file, COUNTERS * sizeof *counters) != 0) return 0;
-  counters = mmap(NULL, COUNTERS * sizeof *counters, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-  close(file);
-  if (counters == MAP_FAILED) return 0;
-  for (int i = 0; i < COUNTERS; i++)
-    snprintf(counters[i].name, sizeof counters[i].name, "%s", counter_names[i]);
-  return 1;
-}
-
-static uint64_t add(int counter, uint64_t number) {
-  return __atomic_add_fetch(&counters[counter].count, number, __ATOMIC_SEQ_CST);
+  settings.checks_key_availability = is_set("SIM_CHECK_KEY_AVAILABILITY", "true");
+  settings.answers_from_memory = is_set("SIM_ANSWER_FROM_MEMORY", "false");
+  set_cluster_request(F_C_SignInit, is_set("SIM_VALIDATE_KEY_AT_INIT", "true"));
 }
 
 /* ------------------------------------------------------------------------------------- sessions and handles */
+
+enum operation { NO_OPERATION, SIGNING, VERIFYING };
 
 struct session {
   CK_SESSION_HANDLE handle; /* 0: a free place */
   CK_SESSION_HANDLE real;
   enum function function; /* what runs on it */
   int is_busy;
+  int is_lost;           /* with the cluster, while something ran on it */
+  uint64_t replacements; /* of HSMs, when the call began */
+  enum operation operation;
   int is_single_part; /* of the running operation */
   /* An operation that SoftHSM2 lacks: hash on this session, then CKM_ECDSA with the key. */
   CK_MECHANISM_TYPE digest;
   CK_OBJECT_HANDLE digest_key;
   CK_ULONG signature_length;
+  /* An operation that may be answered from memory, and whether SoftHSM2 has not been told of it. */
+  int is_remembered, is_deferred;
+  struct way way;
 };
 
 static struct session sessions[MAX_SESSIONS];
@@ -175,6 +141,8 @@ static int is_initialized, is_logged_in;
 static CK_SLOT_ID real_slot;
 /* Handles differ in every process, after every C_Initialize and, those of objects, after every login. */
 static CK_ULONG session_base, object_base;
+static CK_ULONG session_serial, lost_serial; /* the last handle, and the last one that the cluster took along */
+static uint64_t disconnections, renewals;    /* what was seen of them */
 
 #define SESSION_SPACE 0x0200000000000000UL
 #define OBJECT_SPACE 0x0400000000000000UL
@@ -197,46 +165,166 @@ static void show_object(CK_OBJECT_HANDLE_PTR handle) {
 }
 
 static void misuse(const char *what, enum function function, enum function other) {
-  fprintf(stderr, "cloudhsm simulator: %s (%s during %s)\n", what, counter_names[function], counter_names[other]);
+  fprintf(stderr, "cloudhsm simulator: %s (%s during %s)\n", what, counter_name(function), counter_name(other));
   abort();
 }
 
-/*
- * Each call begins here: it is counted, and this is the place for latency, throttling, a cluster that went away
- * and whatever else a test will want to inject: the function is known, and nothing was done yet.
- */
-static CK_RV begin(enum function function) {
+static CK_RV count_call(enum function function) {
   add(function, 1);
-  int is_request = is_cluster_request[function];
-  if (function == F_C_SignInit && !settings.validates_key_at_init) is_request = 0;
-  if (is_request) add(CLUSTER_REQUESTS, 1);
+  if (is_cluster_request(function)) add(CLUSTER_REQUESTS, 1);
   return is_initialized ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
 }
 
-/* Begins a call on a session, which is this thread's until `leave`. */
-static CK_RV enter(CK_SESSION_HANDLE handle, enum function function, struct session **session) {
-  CK_RV rv = begin(function);
-  if (rv != CKR_OK) return rv;
-  rv = CKR_SESSION_HANDLE_INVALID;
-  pthread_mutex_lock(&lock);
-  for (int i = 0; i < MAX_SESSIONS && handle != 0; i++) {
-    if (sessions[i].handle != handle) continue;
-    if (sessions[i].is_busy) misuse("two threads use one session at once", function, sessions[i].function);
-    sessions[i].is_busy = 1;
-    sessions[i].function = function;
-    *session = &sessions[i];
-    rv = CKR_OK;
-    break;
+/* With the lock held, as the next ones. */
+static void free_session(struct session *session) {
+  real->C_CloseSession(session->real);
+  memset(session, 0, sizeof *session);
+  sessions_open -= 1;
+  if (sessions_open == 0) is_logged_in = 0;
+}
+
+/* The cluster went away: with it the login and every session, those that are in use as soon as they are not. */
+static void lose_sessions(void) {
+  int is_logged_out = 0;
+  lost_serial = session_serial;
+  is_logged_in = 0;
+  for (int i = 0; i < MAX_SESSIONS; i++) {
+    if (sessions[i].handle == 0) continue;
+    if (!is_logged_out) real->C_Logout(sessions[i].real);
+    is_logged_out = 1;
+    sessions[i].is_lost = 1;
+    if (!sessions[i].is_busy) free_session(&sessions[i]);
   }
+}
+
+/* Does here what was ordered to happen to the cluster. */
+static void follow_events(void) {
+  struct order *order = present_order();
+  if (order->disconnections != disconnections) {
+    disconnections = order->disconnections;
+    lose_sessions();
+  }
+  if (order->renewals != renewals) {
+    renewals = order->renewals;
+    __atomic_store_n(&object_base, random_base(OBJECT_SPACE), __ATOMIC_SEQ_CST);
+  }
+}
+
+/* Ends what runs on a session in SoftHSM2 too, which knows no way to cancel it: by a wrong use, or to the end. */
+static void abandon(struct session *session) {
+  CK_BYTE nothing = 0, scrap[1024];
+  CK_ULONG length = sizeof scrap;
+  enum operation operation = session->operation;
+  session->operation = NO_OPERATION;
+  if (operation == NO_OPERATION || session->is_deferred) {
+    session->is_deferred = 0;
+  } else if (session->digest != 0) {
+    session->digest = 0;
+    real->C_DigestFinal(session->real, scrap, &length);
+  } else if (operation == SIGNING) {
+    if (session->is_single_part) real->C_SignUpdate(session->real, &nothing, 1);
+    else real->C_SignFinal(session->real, scrap, &length);
+  } else {
+    if (session->is_single_part) real->C_VerifyUpdate(session->real, &nothing, 1);
+    else real->C_VerifyFinal(session->real, scrap, 1);
+  }
+}
+
+/* Whether a call that fails ends the operation on its session (PKCS#11 v2.40 §5.11). */
+static int is_of_operation(enum function function) {
+  switch (function) {
+    case F_C_SignInit:
+    case F_C_Sign:
+    case F_C_SignUpdate:
+    case F_C_SignFinal:
+    case F_C_VerifyInit:
+    case F_C_Verify:
+    case F_C_VerifyUpdate:
+    case F_C_VerifyFinal:
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+/* What the cluster did, and nobody got to know. */
+static void forget_work(struct session *session, CK_RV done) {
+  if (is_of_operation(session->function)) abandon(session);
+  if (done == CKR_OK && session->function == F_C_FindObjectsInit) real->C_FindObjectsFinal(session->real);
+  if (done == CKR_OK && session->function == F_C_Login && session->is_lost) {
+    real->C_Logout(session->real);
+    is_logged_in = 0;
+  }
+}
+
+static int fails_without_cluster(enum function function) {
+  return is_cluster_request(function) && is_away(present_order());
+}
+
+/* Begins a call that is not on a session: it is counted, and suffers what is ordered before anything is done. */
+static CK_RV begin(enum function function) {
+  CK_RV rv = count_call(function);
+  if (rv != CKR_OK) return rv;
+  rv = suffer(function);
+  pthread_mutex_lock(&lock);
+  follow_events();
   pthread_mutex_unlock(&lock);
-  return rv;
+  return rv == CKR_OK && fails_without_cluster(function) ? settings.code[CODE_AWAY] : rv;
 }
 
 static CK_RV leave(struct session *session, CK_RV rv) {
   pthread_mutex_lock(&lock);
+  follow_events();
+  if (is_cluster_request(session->function)) {
+    CK_RV cut_off = CKR_OK;
+    if (session->is_lost) cut_off = settings.code[CODE_AWAY];
+    else if (session->replacements != present_order()->replacements) cut_off = settings.code[CODE_REPLACED];
+    if (cut_off != CKR_OK) {
+      forget_work(session, rv);
+      rv = cut_off;
+    }
+  }
   session->is_busy = 0;
+  if (session->is_lost) free_session(session);
   pthread_mutex_unlock(&lock);
   return rv;
+}
+
+/* The session of a handle, which is this thread's from now on; NULL when there is none. */
+static struct session *occupy(CK_SESSION_HANDLE handle, enum function function) {
+  struct session *session = NULL;
+  pthread_mutex_lock(&lock);
+  follow_events();
+  for (int i = 0; i < MAX_SESSIONS && handle != 0 && session == NULL; i++) {
+    if (sessions[i].handle != handle) continue;
+    session = &sessions[i];
+    if (session->is_busy) misuse("two threads use one session at once", function, session->function);
+    session->is_busy = 1;
+    session->function = function;
+    session->replacements = present_order()->replacements;
+  }
+  pthread_mutex_unlock(&lock);
+  return session;
+}
+
+/* Begins a call on a session, which is this thread's until `leave`. */
+static CK_RV enter(CK_SESSION_HANDLE handle, enum function function, struct session **found) {
+  CK_RV rv = count_call(function);
+  if (rv != CKR_OK) return rv;
+  struct session *session = occupy(handle, function);
+  if (session != NULL) rv = suffer(function);
+  if (rv == CKR_OK && fails_without_cluster(function)) rv = settings.code[CODE_AWAY];
+  if (session == NULL) {
+    if (rv != CKR_OK) return rv;
+    return handle - session_base - 1 < lost_serial ? settings.code[CODE_SESSION_LOST] : CKR_SESSION_HANDLE_INVALID;
+  }
+  pthread_mutex_lock(&lock);
+  follow_events();
+  if (rv == CKR_OK && session->is_lost) rv = settings.code[CODE_SESSION_LOST];
+  if (rv != CKR_OK && is_of_operation(function)) abandon(session);
+  pthread_mutex_unlock(&lock);
+  *found = session;
+  return rv == CKR_OK ? CKR_OK : leave(session, rv);
 }
 
 static void forget_sessions(enum function function) {
@@ -268,10 +356,14 @@ static CK_RV find_real_slot(void) {
 static CK_RV sim_C_Initialize(CK_VOID_PTR arguments) {
   add(F_C_Initialize, 1);
   read_settings();
+  CK_RV rv = suffer(F_C_Initialize);
+  if (rv != CKR_OK) return rv;
+  struct order *order = present_order();
+  if (order->initialize_fails && is_away(order)) return settings.code[CODE_AWAY];
   CK_C_INITIALIZE_ARGS_PTR args = arguments;
   if ((args == NULL || !(args->flags & CKF_OS_LOCKING_OK)) && settings.code[CODE_LOCKING] != CKR_OK)
     return settings.code[CODE_LOCKING];
-  CK_RV rv = real->C_Initialize(arguments);
+  rv = real->C_Initialize(arguments);
   if (rv != CKR_OK) return rv;
   rv = find_real_slot();
   if (rv != CKR_OK) {
@@ -280,6 +372,8 @@ static CK_RV sim_C_Initialize(CK_VOID_PTR arguments) {
   }
   session_base = random_base(SESSION_SPACE);
   object_base = random_base(OBJECT_SPACE);
+  disconnections = order->disconnections;
+  renewals = order->renewals;
   is_initialized = 1;
   return CKR_OK;
 }
@@ -338,10 +432,10 @@ static CK_RV sim_C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info) {
 
 static CK_RV sim_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify,
                                CK_SESSION_HANDLE_PTR handle) {
-  static CK_ULONG serial;
   CK_RV rv = begin_on_slot(F_C_OpenSession, slot);
   if (rv != CKR_OK) return rv;
   if (!(flags & CKF_RW_SESSION)) return CKR_FUNCTION_FAILED;
+  if (is_session_refused()) return settings.code[CODE_SESSION_COUNT];
   pthread_mutex_lock(&lock);
   if (sessions_open >= settings.sessions) {
     rv = settings.code[CODE_SESSION_COUNT];
@@ -352,7 +446,7 @@ static CK_RV sim_C_OpenSession(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR appl
     rv = real->C_OpenSession(real_slot, flags, application, notify, &session->real);
     if (rv == CKR_OK) {
       sessions_open += 1;
-      *handle = session->handle = session_base + ++serial;
+      *handle = session->handle = session_base + ++session_serial;
     }
   }
   pthread_mutex_unlock(&lock);
@@ -363,13 +457,10 @@ static CK_RV sim_C_CloseSession(CK_SESSION_HANDLE handle) {
   struct session *session;
   CK_RV rv = enter(handle, F_C_CloseSession, &session);
   if (rv != CKR_OK) return rv;
-  rv = real->C_CloseSession(session->real);
   pthread_mutex_lock(&lock);
-  memset(session, 0, sizeof *session);
-  sessions_open -= 1;
-  if (sessions_open == 0) is_logged_in = 0;
+  free_session(session);
   pthread_mutex_unlock(&lock);
-  return rv;
+  return CKR_OK;
 }
 
 static CK_RV sim_C_CloseAllSessions(CK_SLOT_ID slot) {
@@ -394,6 +485,19 @@ static CK_UTF8CHAR_PTR password_in(CK_UTF8CHAR_PTR pin, CK_ULONG length) {
   return colon == NULL || colon == pin ? NULL : colon + 1;
 }
 
+/* The password is SoftHSM2's PIN, unless it was changed by order. */
+static CK_RV try_password(struct session *session, CK_UTF8CHAR_PTR password, CK_ULONG length) {
+  struct order *order = present_order();
+  if (order->password[0] != '\0') {
+    if (strlen(order->password) != length || memcmp(order->password, password, length) != 0) return CKR_PIN_INCORRECT;
+    password = (CK_UTF8CHAR_PTR)order->former_password;
+    length = strlen(order->former_password);
+  }
+  CK_RV rv = real->C_Login(session->real, CKU_USER, password, length);
+  /* SoftHSM2 tells of a PIN that is too short to be one; CloudHSM does not look at passwords. */
+  return rv == CKR_PIN_LEN_RANGE ? CKR_PIN_INCORRECT : rv;
+}
+
 static CK_RV log_in(struct session *session, CK_USER_TYPE type, CK_UTF8CHAR_PTR pin, CK_ULONG length) {
   if (type != CKU_USER) return settings.code[CODE_USER_TYPE];
   if (is_logged_in) return CKR_USER_ALREADY_LOGGED_IN;
@@ -404,15 +508,14 @@ static CK_RV log_in(struct session *session, CK_USER_TYPE type, CK_UTF8CHAR_PTR 
   } else if (strlen(settings.user) == (size_t)(password - 1 - pin) &&
              memcmp(settings.user, pin, password - 1 - pin) == 0) {
     if (add(PINS_REFUSED_IN_A_ROW, 0) >= settings.pin_tries) return CKR_PIN_LOCKED;
-    rv = real->C_Login(session->real, type, password, length - (password - pin));
+    rv = try_password(session, password, length - (password - pin));
     if (rv == CKR_OK) {
       is_logged_in = 1;
-      __atomic_store_n(&counters[PINS_REFUSED_IN_A_ROW].count, 0, __ATOMIC_SEQ_CST);
+      reset(PINS_REFUSED_IN_A_ROW);
+      forget_all();
       __atomic_store_n(&object_base, random_base(OBJECT_SPACE), __ATOMIC_SEQ_CST);
       return CKR_OK;
     }
-    /* SoftHSM2 tells of a PIN that is too short to be one; CloudHSM does not look at passwords. */
-    if (rv == CKR_PIN_LEN_RANGE) rv = CKR_PIN_INCORRECT;
     add(PINS_REFUSED_IN_A_ROW, 1);
   }
   add(PINS_REFUSED, 1);
@@ -429,6 +532,7 @@ static CK_RV sim_C_Logout(CK_SESSION_HANDLE handle) {
   struct session *session;
   CK_RV rv = enter(handle, F_C_Logout, &session);
   if (rv != CKR_OK) return rv;
+  if (!is_logged_in) return leave(session, settings.code[CODE_NOT_LOGGED_IN]);
   rv = real->C_Logout(session->real);
   if (rv == CKR_OK) is_logged_in = 0;
   return leave(session, rv);
@@ -658,6 +762,20 @@ static CK_RV complete_template(enum kind kind, CK_ATTRIBUTE_PTR template, CK_ULO
   return CKR_OK;
 }
 
+/* What a key is known by in every process: a hash of its CKA_ID and its CKA_LABEL. */
+static uint64_t name_of_key(struct session *session, CK_OBJECT_HANDLE key) {
+  CK_BYTE id[MAX_NAME], label[MAX_NAME];
+  CK_ATTRIBUTE names[] = {{CKA_ID, id, sizeof id}, {CKA_LABEL, label, sizeof label}};
+  if (real->C_GetAttributeValue(session->real, key, names, LENGTH(names)) != CKR_OK) return 0;
+  return hash(hash(HASH_OF_NOTHING, id, names[0].ulValueLen), label, names[1].ulValueLen);
+}
+
+static int is_on_token(const CK_ATTRIBUTE *template, CK_ULONG count) {
+  for (CK_ULONG i = 0; i < count; i++)
+    if (template[i].type == CKA_TOKEN) return *(CK_BBOOL *)template[i].pValue != CK_FALSE;
+  return 0;
+}
+
 static CK_RV generate_pair(struct session *session, CK_MECHANISM_PTR mechanism, CK_ATTRIBUTE_PTR public_template,
                            CK_ULONG public_count, CK_ATTRIBUTE_PTR private_template, CK_ULONG private_count,
                            CK_OBJECT_HANDLE_PTR public_key, CK_OBJECT_HANDLE_PTR private_key) {
@@ -676,6 +794,7 @@ static CK_RV generate_pair(struct session *session, CK_MECHANISM_PTR mechanism, 
     rv = real->C_GenerateKeyPair(session->real, &translated, public_half, public_count, private_half, private_count,
                                  public_key, private_key);
   if (rv != CKR_OK) return rv;
+  if (is_on_token(private_half, private_count)) note_new_key(name_of_key(session, *private_key));
   show_object(public_key);
   show_object(private_key);
   return CKR_OK;
@@ -828,21 +947,46 @@ static CK_RV begin_digest(struct session *session, CK_OBJECT_HANDLE key, CK_ATTR
   return CKR_OK;
 }
 
+/* What CloudHSM looks at before the mechanism and the key are. */
+static CK_RV check_beginning(struct session *session, CK_OBJECT_HANDLE key, int signs) {
+  if (session->operation != NO_OPERATION) {
+    if (settings.code[CODE_OPERATION_ACTIVE] != CKR_OK) return settings.code[CODE_OPERATION_ACTIVE];
+    abandon(session);
+  }
+  if (!is_logged_in) return settings.code[CODE_NOT_LOGGED_IN];
+  if (real_object(key) == 0) return settings.code[CODE_KEY_HANDLE];
+  int may_be_new = signs && settings.checks_key_availability && has_new_keys();
+  return may_be_new && is_key_unavailable(name_of_key(session, real_object(key))) ? CKR_FUNCTION_FAILED : CKR_OK;
+}
+
+/* Begins in SoftHSM2; or here, where the answer may come from memory. */
+static CK_RV begin_really(struct session *session, const struct mechanism_rule *rule, CK_MECHANISM *mechanism,
+                          CK_OBJECT_HANDLE key, int signs) {
+  session->is_deferred = session->is_remembered = 0;
+  if (rule->digest != 0) return begin_digest(session, key, signs ? CKA_SIGN : CKA_VERIFY, rule->digest);
+  if (!signs) return real->C_VerifyInit(session->real, mechanism, key);
+  if (settings.answers_from_memory && rule->is_single_part)
+    session->is_remembered = describe_way(&session->way, key, mechanism);
+  session->is_deferred = session->is_remembered && is_known_way(&session->way);
+  return session->is_deferred ? CKR_OK : real->C_SignInit(session->real, mechanism, key);
+}
+
 static CK_RV begin_operation(CK_SESSION_HANDLE handle, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key, int signs) {
   struct session *session;
   const struct mechanism_rule *rule;
   CK_MECHANISM translated;
   CK_RV rv = enter(handle, signs ? F_C_SignInit : F_C_VerifyInit, &session);
   if (rv != CKR_OK) return rv;
-  rv = translate(mechanism, signs ? CKF_SIGN : CKF_VERIFY, &translated, &rule);
-  if (rv != CKR_OK) return leave(session, rv);
-  if (rule->digest != 0)
-    rv = begin_digest(session, real_object(key), signs ? CKA_SIGN : CKA_VERIFY, rule->digest);
-  else if (signs)
-    rv = real->C_SignInit(session->real, &translated, real_object(key));
-  else
-    rv = real->C_VerifyInit(session->real, &translated, real_object(key));
-  if (rv == CKR_OK) session->is_single_part = rule->is_single_part;
+  rv = check_beginning(session, key, signs);
+  if (rv == CKR_OK) rv = translate(mechanism, signs ? CKF_SIGN : CKF_VERIFY, &translated, &rule);
+  if (rv == CKR_OK) {
+    rv = begin_really(session, rule, &translated, real_object(key), signs);
+    if (rv == CKR_OBJECT_HANDLE_INVALID) rv = settings.code[CODE_KEY_HANDLE];
+  }
+  if (rv == CKR_OK) {
+    session->operation = signs ? SIGNING : VERIFYING;
+    session->is_single_part = rule->is_single_part;
+  }
   return leave(session, rv);
 }
 
@@ -887,14 +1031,52 @@ static CK_RV verify_digest(struct session *session, int has_data, CK_BYTE_PTR da
   return rv;
 }
 
+static CK_RV sign_remembered(struct session *session, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR signature,
+                             CK_ULONG_PTR signature_length) {
+  if (session->is_deferred) {
+    if (signature != NULL && recall(&session->way, data, length, signature, signature_length)) return CKR_OK;
+    CK_MECHANISM mechanism = mechanism_of(&session->way);
+    CK_RV rv = real->C_SignInit(session->real, &mechanism, session->way.key);
+    if (rv != CKR_OK) return rv;
+    session->is_deferred = 0;
+  }
+  CK_RV rv = real->C_Sign(session->real, data, length, signature, signature_length);
+  if (rv == CKR_OK && signature != NULL) keep(&session->way, data, length, signature, *signature_length);
+  return rv;
+}
+
+/*
+ * A call that belongs to no operation, which is an error or, where that is wanted, undefined: something that may
+ * be taken for a signature.
+ */
+static CK_RV out_of_order(CK_BYTE_PTR signature, CK_ULONG_PTR length) {
+  if (settings.code[CODE_NOT_BEGUN] == CKR_OK && signature != NULL &&
+      getrandom(signature, *length, 0) != (ssize_t)*length)
+    abort();
+  return settings.code[CODE_NOT_BEGUN];
+}
+
+/* The end of a call that ends the operation, unless it told a length only. */
+static CK_RV end_operation(struct session *session, CK_RV rv, CK_BYTE_PTR signature, CK_ULONG_PTR length) {
+  if (rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && signature == NULL)) return leave(session, rv);
+  session->operation = NO_OPERATION;
+  if (rv == CKR_OK && is_to_be_wrong(session->function)) signature[*length / 2] ^= 1;
+  return leave(session, rv);
+}
+
 static CK_RV sim_C_Sign(CK_SESSION_HANDLE handle, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR signature,
                         CK_ULONG_PTR signature_length) {
   struct session *session;
   CK_RV rv = enter(handle, F_C_Sign, &session);
   if (rv != CKR_OK) return rv;
-  rv = session->digest != 0 ? sign_digest(session, 1, data, length, signature, signature_length)
-                            : real->C_Sign(session->real, data, length, signature, signature_length);
-  return leave(session, rv);
+  if (session->operation != SIGNING) return leave(session, out_of_order(signature, signature_length));
+  if (session->digest != 0)
+    rv = sign_digest(session, 1, data, length, signature, signature_length);
+  else if (session->is_remembered)
+    rv = sign_remembered(session, data, length, signature, signature_length);
+  else
+    rv = real->C_Sign(session->real, data, length, signature, signature_length);
+  return end_operation(session, rv, signature, signature_length);
 }
 
 static CK_RV sim_C_Verify(CK_SESSION_HANDLE handle, CK_BYTE_PTR data, CK_ULONG length, CK_BYTE_PTR signature,
@@ -902,43 +1084,55 @@ static CK_RV sim_C_Verify(CK_SESSION_HANDLE handle, CK_BYTE_PTR data, CK_ULONG l
   struct session *session;
   CK_RV rv = enter(handle, F_C_Verify, &session);
   if (rv != CKR_OK) return rv;
+  if (session->operation != VERIFYING) return leave(session, out_of_order(NULL, NULL));
+  session->operation = NO_OPERATION;
   rv = session->digest != 0 ? verify_digest(session, 1, data, length, signature, signature_length)
                             : real->C_Verify(session->real, data, length, signature, signature_length);
   return leave(session, rv);
 }
 
-/* SoftHSM2 ends a single-part operation that gets a part, and says that there is none; CloudHSM says why. */
-static CK_RV of_part(struct session *session, CK_RV rv) {
-  return rv == CKR_OPERATION_NOT_INITIALIZED && session->is_single_part ? settings.code[CODE_MULTI_PART] : rv;
+/* Whether a part may be given to what runs on the session; a part too many ends it. */
+static CK_RV check_part(struct session *session, enum operation operation) {
+  if (session->operation != operation) return out_of_order(NULL, NULL);
+  if (!session->is_single_part) return CKR_OK;
+  abandon(session);
+  return settings.code[CODE_MULTI_PART];
 }
 
-#define PART(name)                                                                       \
+#define PART(name, operation)                                                            \
   static CK_RV sim_##name(CK_SESSION_HANDLE handle, CK_BYTE_PTR part, CK_ULONG length) { \
     struct session *session;                                                             \
     CK_RV rv = enter(handle, F_##name, &session);                                        \
     if (rv != CKR_OK) return rv;                                                         \
-    rv = session->digest != 0 ? real->C_DigestUpdate(session->real, part, length)        \
-                              : of_part(session, real->name(session->real, part, length)); \
+    rv = check_part(session, operation);                                                 \
+    if (rv == CKR_OK)                                                                    \
+      rv = session->digest != 0 ? real->C_DigestUpdate(session->real, part, length)      \
+                                : real->name(session->real, part, length);               \
     return leave(session, rv);                                                           \
   }
-PART(C_SignUpdate)
-PART(C_VerifyUpdate)
+PART(C_SignUpdate, SIGNING)
+PART(C_VerifyUpdate, VERIFYING)
 
 static CK_RV sim_C_SignFinal(CK_SESSION_HANDLE handle, CK_BYTE_PTR signature, CK_ULONG_PTR signature_length) {
   struct session *session;
   CK_RV rv = enter(handle, F_C_SignFinal, &session);
   if (rv != CKR_OK) return rv;
+  rv = check_part(session, SIGNING);
+  if (rv != CKR_OK) return leave(session, rv);
   rv = session->digest != 0 ? sign_digest(session, 0, NULL, 0, signature, signature_length)
-                            : of_part(session, real->C_SignFinal(session->real, signature, signature_length));
-  return leave(session, rv);
+                            : real->C_SignFinal(session->real, signature, signature_length);
+  return end_operation(session, rv, signature, signature_length);
 }
 
 static CK_RV sim_C_VerifyFinal(CK_SESSION_HANDLE handle, CK_BYTE_PTR signature, CK_ULONG signature_length) {
   struct session *session;
   CK_RV rv = enter(handle, F_C_VerifyFinal, &session);
   if (rv != CKR_OK) return rv;
+  rv = check_part(session, VERIFYING);
+  if (rv != CKR_OK) return leave(session, rv);
+  session->operation = NO_OPERATION;
   rv = session->digest != 0 ? verify_digest(session, 0, NULL, 0, signature, signature_length)
-                            : of_part(session, real->C_VerifyFinal(session->real, signature, signature_length));
+                            : real->C_VerifyFinal(session->real, signature, signature_length);
   return leave(session, rv);
 }
 
@@ -1052,12 +1246,13 @@ static CK_RV sim_C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR result) {
   return CKR_OK;
 }
 
-CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR result) {
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR result) {
   if (real == NULL) {
     const char *path = getenv("SIM_MODULE");
     void *library = path == NULL ? NULL : dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CK_C_GetFunctionList get = library == NULL ? NULL : (CK_C_GetFunctionList)dlsym(library, "C_GetFunctionList");
-    if (get == NULL || get(&real) != CKR_OK || !open_counters()) return CKR_GENERAL_ERROR;
+    if (get == NULL || get(&real) != CKR_OK || !open_counters() || !open_orders())
+      return CKR_GENERAL_ERROR;
     list.version = real->version;
     /* Every one has its place here: with a function that is missing this does not compile. */
 #define CK_PKCS11_FUNCTION_INFO(name) list.name = sim_##name;

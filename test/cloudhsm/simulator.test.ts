@@ -1,105 +1,43 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { createHash, createPublicKey, type KeyObject, randomBytes, verify } from "node:crypto";
+import { createHash, randomBytes, verify } from "node:crypto";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import pkcs11 from "pkcs11js";
 import { temporaryDirectory } from "../support/temporary.ts";
+import { constant, type ReturnValue } from "./constants.ts";
 import {
-  type CodeSwitch,
-  cloudHsmSimulator,
-  compile,
-  constant,
-  type Simulator,
-  type SimulatorSettings,
-} from "./simulator.ts";
+  type Attributes,
+  beginOn,
+  CURVES,
+  EXPONENT,
+  GENERATION,
+  type Inside,
+  isSignature,
+  type Kind,
+  MANDATORY,
+  names,
+  RawLibrary,
+  READ_WRITE,
+  refused,
+  run,
+  template,
+} from "./raw_library.ts";
+import { CODE_SWITCHES, type CodeSwitch } from "./settings.ts";
+import { cloudHsmSimulator, compile } from "./simulator.ts";
 
 const simulator = cloudHsmSimulator();
-const library = new pkcs11.PKCS11();
-library.load(simulator.modulePath);
-after(() => library.close());
-
-const READ_WRITE = pkcs11.CKF_SERIAL_SESSION | pkcs11.CKF_RW_SESSION;
-const EXPONENT = Buffer.from([1, 0, 1]);
-const CURVES = {
-  "P-224": "06052b81040021",
-  "P-256": "06082a8648ce3d030107",
-  "P-384": "06052b81040022",
-  "P-521": "06052b81040023",
-  secp256k1: "06052b8104000a",
-  brainpoolP256r1: "06092b2403030208010107",
-  "P-192": "06082a8648ce3d030101",
-} as const;
-
-/** What a test has while it is inside: an initialized library, its slot, and a session. */
-interface Inside {
-  readonly slot: Buffer;
-  readonly session: Buffer;
-}
-
-function initialized<T>(settings: SimulatorSettings, use: (inside: Inside) => T): T {
-  simulator.configure(settings);
-  library.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
-  try {
-    const [slot = Buffer.alloc(0)] = library.C_GetSlotList(true);
-    return use({ slot, session: library.C_OpenSession(slot, READ_WRITE) });
-  } finally {
-    library.C_Finalize();
-  }
-}
-
-function loggedIn<T>(settings: SimulatorSettings, use: (inside: Inside) => T): T {
-  return initialized(settings, (inside) => {
-    library.C_Login(inside.session, pkcs11.CKU_USER, simulator.pin);
-    return use(inside);
-  });
-}
-
-/** That a call is refused with the return value of this name. */
-function refused(code: string, call: () => unknown): void {
-  assert.throws(call, (error: unknown) => {
-    assert.ok(error instanceof Error);
-    // Errors of C_SetAttributeValue and C_CopyObject come as they are from pkcs11js: the number is in the text.
-    const found = "code" in error ? error.code : Number(/^CKR_\w+:(\d+)/.exec(error.message)?.[1]);
-    assert.equal(found, constant(code), `${error.message} where ${code} is due`);
-    return true;
-  });
-}
-
-type Kind = "EC" | "RSA";
-type Attributes = Readonly<Record<string, NonNullable<pkcs11.Attribute["value"]>>>;
-
-const template = (attributes: Attributes): pkcs11.Template =>
-  Object.entries(attributes).map(([name, value]) => ({ type: constant(`CKA_${name}`), value }));
-const names = (...attributes: string[]): pkcs11.Template =>
-  attributes.map((name) => ({ type: constant(`CKA_${name}`) }));
-
-const MANDATORY: Readonly<Record<Kind, Attributes>> = {
-  EC: { EC_PARAMS: Buffer.from(CURVES["P-256"], "hex") },
-  RSA: { MODULUS_BITS: 2048, PUBLIC_EXPONENT: EXPONENT },
+const raw = new RawLibrary(simulator);
+const { library } = raw;
+const PSS = {
+  mechanism: pkcs11.CKM_RSA_PKCS_PSS,
+  parameter: {
+    type: pkcs11.CK_PARAMS_RSA_PSS,
+    hashAlg: pkcs11.CKM_SHA256,
+    mgf: pkcs11.CKG_MGF1_SHA256,
+    saltLen: 32,
+  },
 };
-const GENERATION = { EC: pkcs11.CKM_EC_KEY_PAIR_GEN, RSA: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN } as const;
-
-/** Generates a pair with no more than these attributes; session objects, unless they say otherwise. */
-function pair(
-  session: Buffer,
-  kind: Kind,
-  publicHalf: Attributes = {},
-  privateHalf: Attributes = {},
-): pkcs11.KeyPair {
-  return library.C_GenerateKeyPair(
-    session,
-    { mechanism: GENERATION[kind] },
-    template({ ...MANDATORY[kind], ...publicHalf }),
-    template(privateHalf),
-  );
-}
-
-const signingPair = (session: Buffer, kind: Kind): pkcs11.KeyPair =>
-  pair(session, kind, { VERIFY: true }, { SIGN: true });
-
-const read = (session: Buffer, object: Buffer, name: string): Buffer =>
-  library.C_GetAttributeValue(session, object, names(name))[0]?.value ?? Buffer.alloc(0);
 
 describe("initialization, slot and sessions", () => {
   test("a library that is promised one thread, or nothing, is not initialized", () => {
@@ -112,7 +50,7 @@ describe("initialization, slot and sessions", () => {
   });
 
   test("there is one slot, whose id no JavaScript number can hold, and its token is hsm1", () => {
-    initialized({}, ({ slot }) => {
+    raw.initialized({}, ({ slot }) => {
       assert.equal(library.C_GetSlotList(true).length, 1);
       assert.equal(library.C_GetSlotList(false).length, 1);
       assert.equal(slot.readBigUInt64LE(), 0x2000000000000001n);
@@ -125,14 +63,14 @@ describe("initialization, slot and sessions", () => {
   });
 
   test("a session must be read-write", () => {
-    initialized({}, ({ slot }) => {
+    raw.initialized({}, ({ slot }) => {
       refused("CKR_FUNCTION_FAILED", () => library.C_OpenSession(slot, pkcs11.CKF_SERIAL_SESSION));
     });
   });
 
-  for (const code of ["CKR_SESSION_COUNT", "CKR_FUNCTION_FAILED"]) {
+  for (const code of CODE_SWITCHES.SESSION_COUNT) {
     test(`the 1,025th session is refused with ${code}, and one that is closed makes room`, () => {
-      initialized({ codes: { SESSION_COUNT: code } }, ({ slot, session }) => {
+      raw.initialized({ codes: { SESSION_COUNT: code } }, ({ slot, session }) => {
         for (let open = 1; open < 1_024; open += 1) library.C_OpenSession(slot, READ_WRITE);
         refused(code, () => library.C_OpenSession(slot, READ_WRITE));
         library.C_CloseSession(session);
@@ -144,37 +82,24 @@ describe("initialization, slot and sessions", () => {
 
   test("handles of sessions and objects differ after each C_Initialize, and the old ones are refused", () => {
     const id = randomBytes(8);
-    const first = loggedIn({}, ({ session }) => {
-      const { privateKey } = pair(session, "EC", { TOKEN: true, ID: id }, { TOKEN: true, ID: id });
+    const first = raw.loggedIn({}, ({ session }) => {
+      const { privateKey } = raw.pair(session, "EC", { TOKEN: true, ID: id }, { TOKEN: true, ID: id });
       return { session, privateKey };
     });
-    loggedIn({}, ({ session }) => {
-      library.C_FindObjectsInit(session, template({ ID: id, CLASS: pkcs11.CKO_PRIVATE_KEY }));
-      const [again = Buffer.alloc(0)] = library.C_FindObjects(session, 10);
-      library.C_FindObjectsFinal(session);
+    raw.loggedIn({}, ({ session }) => {
+      const again = raw.find(session, id);
       assert.notDeepEqual(again, first.privateKey);
       assert.notDeepEqual(session, first.session);
-      assert.deepEqual(read(session, again, "ID"), id);
-      refused("CKR_OBJECT_HANDLE_INVALID", () => read(session, first.privateKey, "ID"));
-      refused("CKR_SESSION_HANDLE_INVALID", () => read(first.session, again, "ID"));
+      assert.deepEqual(raw.read(session, again, "ID"), id);
+      refused("CKR_OBJECT_HANDLE_INVALID", () => raw.read(session, first.privateKey, "ID"));
+      refused("CKR_SESSION_HANDLE_INVALID", () => raw.read(first.session, again, "ID"));
     });
   });
 });
 
-/** The text of a process that uses the library: initialized, with a session, logged in. */
-function beginOn({ modulePath, pin }: Simulator): string {
-  return `
-    const { default: pkcs11 } = await import("pkcs11js");
-    const library = new pkcs11.PKCS11();
-    library.load(${JSON.stringify(modulePath)});
-    library.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
-    const session = library.C_OpenSession(library.C_GetSlotList(true)[0], ${READ_WRITE});
-    library.C_Login(session, pkcs11.CKU_USER, ${JSON.stringify(pin)});`;
-}
-
 describe("the login", () => {
   test("a second login, on whichever session, is refused without a look at its PIN", () => {
-    loggedIn({}, ({ slot, session }) => {
+    raw.loggedIn({}, ({ slot, session }) => {
       const before = simulator.pinsRefused();
       for (const on of [session, library.C_OpenSession(slot, READ_WRITE)]) {
         refused("CKR_USER_ALREADY_LOGGED_IN", () => library.C_Login(on, pkcs11.CKU_USER, "signer:wrong"));
@@ -183,9 +108,9 @@ describe("the login", () => {
     });
   });
 
-  for (const code of ["CKR_PIN_INCORRECT", "CKR_ARGUMENTS_BAD"]) {
+  for (const code of CODE_SWITCHES.PIN_FORM) {
     test(`a PIN without a user is refused with ${code}, though it is SoftHSM2's own`, () => {
-      initialized({ codes: { PIN_FORM: code } }, ({ session }) => {
+      raw.initialized({ codes: { PIN_FORM: code } }, ({ session }) => {
         const before = simulator.pinsRefused();
         const [, password = ""] = simulator.pin.split(":");
         for (const pin of [password, `:${password}`]) {
@@ -197,7 +122,7 @@ describe("the login", () => {
   }
 
   test("a user who is not there, and the security officer, are refused", () => {
-    initialized({}, ({ session }) => {
+    raw.initialized({}, ({ session }) => {
       const pin = simulator.pin.replace("signer", "nobody");
       refused("CKR_PIN_INCORRECT", () => library.C_Login(session, pkcs11.CKU_USER, pin));
       refused("CKR_USER_TYPE_INVALID", () => library.C_Login(session, pkcs11.CKU_SO, simulator.pin));
@@ -227,17 +152,6 @@ describe("the login", () => {
   });
 });
 
-/** Runs a module of its own process, which may end as it must. */
-function run(
-  script: string,
-  environment: Readonly<Record<string, string>>,
-): { stdout: string; stderr: string } {
-  return spawnSync(process.execPath, ["--input-type=module", "-e", script], {
-    encoding: "utf8",
-    env: { ...process.env, ...environment },
-  });
-}
-
 describe("what CloudHSM does not have", () => {
   const buffer = Buffer.alloc(64);
   const calls: Readonly<Record<string, (inside: Inside, key: Buffer) => unknown>> = {
@@ -256,23 +170,23 @@ describe("what CloudHSM does not have", () => {
     C_DigestEncryptUpdate: ({ session }) => library.C_DigestEncryptUpdate(session, buffer, buffer),
     C_WaitForSlotEvent: () => library.C_WaitForSlotEvent(1),
   };
-  for (const code of ["CKR_FUNCTION_NOT_SUPPORTED", "CKR_FUNCTION_FAILED"]) {
+  for (const code of CODE_SWITCHES.UNSUPPORTED) {
     test(`is refused with ${code}: ${Object.keys(calls).join(", ")}`, () => {
-      loggedIn({ codes: { UNSUPPORTED: code } }, (inside) => {
-        const { privateKey } = signingPair(inside.session, "EC");
+      raw.loggedIn({ codes: { UNSUPPORTED: code } }, (inside) => {
+        const { privateKey } = raw.signingPair(inside.session, "EC");
         for (const call of Object.values(calls)) refused(code, () => call(inside, privateKey));
       });
     });
   }
 
   test("objects that are no keys can be changed", () => {
-    loggedIn({}, ({ session }) => {
+    raw.loggedIn({}, ({ session }) => {
       const data = library.C_CreateObject(
         session,
         template({ CLASS: pkcs11.CKO_DATA, LABEL: "a", VALUE: buffer }),
       );
       library.C_SetAttributeValue(session, data, template({ LABEL: "b" }));
-      assert.equal(read(session, data, "LABEL").toString(), "b");
+      assert.equal(raw.read(session, data, "LABEL").toString(), "b");
     });
   });
 });
@@ -328,10 +242,10 @@ describe("templates of key pairs", () => {
     ],
   ];
   const generate = ({ session }: Inside, kind: Kind, half: string, attributes: Attributes): pkcs11.KeyPair =>
-    half === "public" ? pair(session, kind, attributes) : pair(session, kind, {}, attributes);
+    half === "public" ? raw.pair(session, kind, attributes) : raw.pair(session, kind, {}, attributes);
 
   test("are refused for what the attribute table does not allow", () => {
-    loggedIn({}, (inside) => {
+    raw.loggedIn({}, (inside) => {
       for (const [kind, half, attributes, code] of refusals) {
         refused(code, () => generate(inside, kind, half, attributes));
       }
@@ -339,21 +253,21 @@ describe("templates of key pairs", () => {
   });
 
   test("are refused with the other return value where that is a switch", () => {
-    const codes: Readonly<Partial<Record<CodeSwitch, string>>> = {
+    const codes: Readonly<Partial<Record<CodeSwitch, ReturnValue>>> = {
       VALUE: "CKR_TEMPLATE_INCONSISTENT",
       KEY_SIZE: "CKR_KEY_SIZE_RANGE",
       CURVE: "CKR_CURVE_NOT_SUPPORTED",
     };
-    loggedIn({ codes }, (inside) => {
+    raw.loggedIn({ codes }, (inside) => {
       for (const [kind, half, attributes, , rule] of refusals) {
         if (rule !== undefined) refused(codes[rule] ?? "", () => generate(inside, kind, half, attributes));
       }
     });
   });
 
-  for (const code of ["CKR_TEMPLATE_INCOMPLETE", "CKR_TEMPLATE_INCONSISTENT"]) {
+  for (const code of CODE_SWITCHES.INCOMPLETE) {
     test(`that lack what is mandatory are refused with ${code}`, () => {
-      loggedIn({ codes: { INCOMPLETE: code } }, ({ session }) => {
+      raw.loggedIn({ codes: { INCOMPLETE: code } }, ({ session }) => {
         for (const [kind, left] of [
           ["RSA", { MODULUS_BITS: 2048 }],
           ["RSA", { PUBLIC_EXPONENT: EXPONENT }],
@@ -367,11 +281,11 @@ describe("templates of key pairs", () => {
   }
 
   test("that say nothing more get CloudHSM's standard values, which are not SoftHSM2's", () => {
-    loggedIn({}, ({ session }) => {
+    raw.loggedIn({}, ({ session }) => {
       for (const kind of ["EC", "RSA"] as const) {
-        const { privateKey, publicKey } = pair(session, kind);
+        const { privateKey, publicKey } = raw.pair(session, kind);
         const flags = (key: Buffer, ...attributes: string[]): Record<string, boolean> =>
-          Object.fromEntries(attributes.map((name) => [name, read(session, key, name)[0] === 1]));
+          Object.fromEntries(attributes.map((name) => [name, raw.read(session, key, name)[0] === 1]));
         assert.deepEqual(
           flags(privateKey, "TOKEN", "PRIVATE", "SIGN", "DERIVE", "SENSITIVE", "EXTRACTABLE", "MODIFIABLE"),
           {
@@ -400,12 +314,12 @@ describe("templates of key pairs", () => {
   });
 
   test("for five curves, for RSA in steps of 256 bits, and by CKM_RSA_X9_31_KEY_PAIR_GEN, make a pair", () => {
-    loggedIn({}, ({ session }) => {
+    raw.loggedIn({}, ({ session }) => {
       for (const name of ["P-224", "P-256", "P-384", "P-521", "secp256k1"] as const) {
-        pair(session, "EC", { EC_PARAMS: Buffer.from(CURVES[name], "hex") });
+        raw.pair(session, "EC", { EC_PARAMS: Buffer.from(CURVES[name], "hex") });
       }
-      const { publicKey } = pair(session, "RSA", { MODULUS_BITS: 2304 });
-      assert.equal(read(session, publicKey, "MODULUS").length, 288);
+      const { publicKey } = raw.pair(session, "RSA", { MODULUS_BITS: 2304 });
+      assert.equal(raw.read(session, publicKey, "MODULUS").length, 288);
       const x931 = { mechanism: pkcs11.CKM_RSA_X9_31_KEY_PAIR_GEN };
       library.C_GenerateKeyPair(session, x931, template(MANDATORY.RSA), []);
     });
@@ -442,13 +356,13 @@ describe("C_GetAttributeValue", () => {
   for (const kind of ["EC", "RSA"] as const) {
     for (const half of ["private", "public"] as const) {
       test(`reads of an ${kind} ${half} key what its table allows, and nothing else`, () => {
-        loggedIn({}, ({ session }) => {
-          const keys = signingPair(session, kind);
+        raw.loggedIn({}, ({ session }) => {
+          const keys = raw.signingPair(session, kind);
           const key = half === "private" ? keys.privateKey : keys.publicKey;
           const allowed = readable[`${kind} ${half}`];
           const secret: readonly string[] = half === "private" ? material[kind] : [];
-          for (const name of allowed) read(session, key, name);
-          for (const name of secret) refused("CKR_ATTRIBUTE_SENSITIVE", () => read(session, key, name));
+          for (const name of allowed) raw.read(session, key, name);
+          for (const name of secret) refused("CKR_ATTRIBUTE_SENSITIVE", () => raw.read(session, key, name));
           const every = new Set([
             ...Object.values(readable).flat(),
             ...material.EC,
@@ -456,7 +370,7 @@ describe("C_GetAttributeValue", () => {
             ...others,
           ]);
           for (const name of [...every].filter((name) => !allowed.includes(name) && !secret.includes(name))) {
-            refused("CKR_ATTRIBUTE_TYPE_INVALID", () => read(session, key, name));
+            refused("CKR_ATTRIBUTE_TYPE_INVALID", () => raw.read(session, key, name));
           }
         });
       });
@@ -464,8 +378,8 @@ describe("C_GetAttributeValue", () => {
   }
 
   test("fails as a whole for one attribute that cannot be read, as pkcs11js has it", () => {
-    loggedIn({}, ({ session }) => {
-      const { privateKey } = signingPair(session, "EC");
+    raw.loggedIn({}, ({ session }) => {
+      const { privateKey } = raw.signingPair(session, "EC");
       refused("CKR_ATTRIBUTE_TYPE_INVALID", () =>
         library.C_GetAttributeValue(session, privateKey, names("ID", "EC_POINT", "LABEL")),
       );
@@ -476,7 +390,7 @@ describe("C_GetAttributeValue", () => {
 test("one C_GetAttributeValue fills in what can be read beside what cannot", () => {
   const own = cloudHsmSimulator();
   const reader = join(temporaryDirectory(), "partial_read");
-  compile("partial_read.c", reader);
+  compile(["partial_read.c"], reader);
   const script = `${beginOn(own)}
     library.C_GenerateKeyPair(session, { mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN },
       [{ type: pkcs11.CKA_EC_PARAMS, value: Buffer.from("${CURVES["P-256"]}", "hex") }],
@@ -496,7 +410,7 @@ test("one C_GetAttributeValue fills in what can be read beside what cannot", () 
 
 describe("mechanisms", () => {
   test("every one of the list has its facts, and no other one has any", () => {
-    initialized({}, ({ slot }) => {
+    raw.initialized({}, ({ slot }) => {
       const list = library.C_GetMechanismList(slot);
       for (const mechanism of list) assert.ok(library.C_GetMechanismInfo(slot, mechanism).flags !== 0);
       const { minKeySize, maxKeySize } = library.C_GetMechanismInfo(slot, pkcs11.CKM_RSA_PKCS_PSS);
@@ -509,8 +423,8 @@ describe("mechanisms", () => {
   });
 
   test("other ones, and those of another use, are refused", () => {
-    loggedIn({}, ({ session }) => {
-      const { privateKey } = signingPair(session, "RSA");
+    raw.loggedIn({}, ({ session }) => {
+      const { privateKey } = raw.signingPair(session, "RSA");
       for (const mechanism of [pkcs11.CKM_RSA_X_509, pkcs11.CKM_MD5_RSA_PKCS, pkcs11.CKM_SHA256]) {
         refused("CKR_MECHANISM_INVALID", () => library.C_SignInit(session, { mechanism }, privateKey));
       }
@@ -520,23 +434,14 @@ describe("mechanisms", () => {
     });
   });
 
-  const pss = {
-    mechanism: pkcs11.CKM_RSA_PKCS_PSS,
-    parameter: {
-      type: pkcs11.CK_PARAMS_RSA_PSS,
-      hashAlg: pkcs11.CKM_SHA256,
-      mgf: pkcs11.CKG_MGF1_SHA256,
-      saltLen: 32,
-    },
-  };
-  for (const code of ["CKR_MECHANISM_INVALID", "CKR_FUNCTION_NOT_SUPPORTED"]) {
+  for (const code of CODE_SWITCHES.MULTI_PART) {
     test(`CKM_RSA_PKCS, CKM_RSA_PKCS_PSS and CKM_ECDSA in parts are refused with ${code}`, () => {
-      loggedIn({ codes: { MULTI_PART: code } }, ({ session }) => {
-        const rsa = signingPair(session, "RSA");
-        const ec = signingPair(session, "EC");
+      raw.loggedIn({ codes: { MULTI_PART: code } }, ({ session }) => {
+        const rsa = raw.signingPair(session, "RSA");
+        const ec = raw.signingPair(session, "EC");
         for (const [mechanism, keys] of [
           [{ mechanism: pkcs11.CKM_RSA_PKCS }, rsa],
-          [pss, rsa],
+          [PSS, rsa],
           [{ mechanism: pkcs11.CKM_ECDSA }, ec],
         ] as const) {
           library.C_SignInit(session, mechanism, keys.privateKey);
@@ -549,9 +454,9 @@ describe("mechanisms", () => {
   }
 
   test("CKM_ECDSA_SHA*, in one part and in several, give a signature that verifies here and there", () => {
-    loggedIn({}, ({ session }) => {
-      const { privateKey, publicKey } = signingPair(session, "EC");
-      const software = p256PublicKey(read(session, publicKey, "EC_POINT"));
+    raw.loggedIn({}, ({ session }) => {
+      const { privateKey, publicKey } = raw.signingPair(session, "EC");
+      const software = raw.publicKey(session, publicKey);
       const data = randomBytes(300);
       for (const hash of ["sha1", "sha224", "sha256", "sha384", "sha512"]) {
         const mechanism = { mechanism: constant(`CKM_ECDSA_${hash.toUpperCase()}`) };
@@ -574,11 +479,139 @@ describe("mechanisms", () => {
   });
 });
 
-function p256PublicKey(point: Buffer): KeyObject {
-  const xy = point.subarray(-64);
-  const [x, y] = [xy.subarray(0, 32).toString("base64url"), xy.subarray(32).toString("base64url")];
-  return createPublicKey({ key: { kty: "EC", crv: "P-256", x, y }, format: "jwk" });
-}
+describe("calls out of order", () => {
+  const ecdsa = { mechanism: pkcs11.CKM_ECDSA };
+  const input = randomBytes(32);
+  const sign = (session: Buffer): Buffer => library.C_Sign(session, input, Buffer.alloc(64));
+
+  for (const code of CODE_SWITCHES.OPERATION_ACTIVE) {
+    test(`a second C_SignInit on a session gets ${code}`, () => {
+      raw.loggedIn({ codes: { OPERATION_ACTIVE: code } }, ({ session }) => {
+        const { privateKey, publicKey } = raw.signingPair(session, "EC");
+        const begin = (): void => library.C_SignInit(session, ecdsa, privateKey);
+        begin();
+        if (code === "CKR_OK") begin();
+        else refused(code, begin);
+        const signature = sign(session);
+        library.C_VerifyInit(session, ecdsa, publicKey);
+        assert.ok(library.C_Verify(session, input, signature));
+      });
+    });
+  }
+
+  for (const code of CODE_SWITCHES.NOT_BEGUN) {
+    test(`a C_Sign without C_SignInit gets ${code}${code === "CKR_OK" ? ", and what is no signature" : ""}`, () => {
+      raw.loggedIn({ codes: { NOT_BEGUN: code } }, ({ session }) => {
+        const { privateKey, publicKey } = raw.signingPair(session, "EC");
+        library.C_SignInit(session, ecdsa, privateKey);
+        sign(session);
+        if (code !== "CKR_OK") {
+          refused(code, () => sign(session));
+          refused(code, () => library.C_SignUpdate(session, input));
+          refused(code, () => library.C_Verify(session, input, Buffer.alloc(64)));
+          return;
+        }
+        const undefinedResult = sign(session);
+        library.C_VerifyInit(session, ecdsa, publicKey);
+        refused("CKR_SIGNATURE_INVALID", () => library.C_Verify(session, input, undefinedResult));
+      });
+    });
+  }
+
+  for (const code of CODE_SWITCHES.NOT_LOGGED_IN) {
+    test(`a signature without a login, or after it, gets ${code}`, () => {
+      raw.initialized({ codes: { NOT_LOGGED_IN: code } }, ({ session }) => {
+        const begin = (key: Buffer): void => library.C_SignInit(session, ecdsa, key);
+        refused(code, () => begin(Buffer.alloc(8, 1)));
+        refused(code, () => library.C_Logout(session));
+        library.C_Login(session, pkcs11.CKU_USER, simulator.pin);
+        const { privateKey } = raw.signingPair(session, "EC");
+        begin(privateKey);
+        sign(session);
+        library.C_Logout(session);
+        refused(code, () => begin(privateKey));
+      });
+    });
+  }
+
+  for (const code of CODE_SWITCHES.KEY_HANDLE) {
+    test(`a key that is not there, or not any more, gets ${code}`, () => {
+      raw.loggedIn({ codes: { KEY_HANDLE: code } }, ({ session }) => {
+        const { privateKey } = raw.signingPair(session, "EC");
+        library.C_DestroyObject(session, privateKey);
+        for (const key of [privateKey, Buffer.alloc(8, 1)]) {
+          refused(code, () => library.C_SignInit(session, ecdsa, key));
+        }
+      });
+    });
+  }
+});
+
+describe("answers from memory", () => {
+  const data = randomBytes(32);
+
+  test("are had for an input that was signed before with the same key and mechanism, in one login", () => {
+    raw.loggedIn({ answersFromMemory: true }, ({ session }) => {
+      const [ec, other] = [raw.signingPair(session, "EC"), raw.signingPair(session, "EC")];
+      const rsa = raw.signingPair(session, "RSA");
+      for (const [mechanism, keys, size] of [
+        [{ mechanism: pkcs11.CKM_ECDSA }, ec, 64],
+        [PSS, rsa, 256],
+        [{ mechanism: pkcs11.CKM_RSA_PKCS }, rsa, 256],
+      ] as const) {
+        const sign = (input: Buffer, { privateKey } = keys): Buffer => {
+          library.C_SignInit(session, mechanism, privateKey);
+          return library.C_Sign(session, input, Buffer.alloc(size));
+        };
+        // Those with a part of chance show whether SoftHSM2 was asked.
+        const first = sign(data);
+        assert.deepEqual(sign(data), first);
+        const second = sign(Buffer.alloc(32, 2));
+        assert.notDeepEqual(second, first);
+        assert.deepEqual(sign(Buffer.alloc(32, 2)), second);
+        assert.deepEqual(sign(data), first);
+        if (keys === ec) assert.notDeepEqual(sign(data, other), first);
+        library.C_VerifyInit(session, mechanism, keys.publicKey);
+        assert.ok(library.C_Verify(session, data, first));
+      }
+    });
+  });
+
+  test("are forgotten with the login, and not given where they are not wanted", () => {
+    const id = randomBytes(8);
+    const common = { TOKEN: true, ID: id };
+    const first = raw.loggedIn({ answersFromMemory: true }, ({ session }) => {
+      const { privateKey } = raw.pair(session, "EC", common, { ...common, SIGN: true });
+      return raw.sign(session, privateKey, data);
+    });
+    for (const answersFromMemory of [true, false]) {
+      raw.loggedIn({ answersFromMemory }, ({ session }) => {
+        const second = raw.sign(session, raw.find(session, id), data);
+        assert.notDeepEqual(second, first);
+        const third = raw.sign(session, raw.find(session, id), data);
+        assert.equal(third.equals(second), answersFromMemory);
+      });
+    }
+  });
+
+  test("are requests to the cluster like any others, and faults befall them", () => {
+    raw.loggedIn({ answersFromMemory: true }, ({ session }) => {
+      const { privateKey, publicKey } = raw.signingPair(session, "EC");
+      const software = raw.publicKey(session, publicKey);
+      const sign = (): Buffer => raw.sign(session, privateKey, data);
+      sign();
+      const before = simulator.clusterRequests();
+      const known = sign();
+      assert.equal(simulator.clusterRequests() - before, 2);
+      simulator.order({ calls: [{ on: "C_Sign", returns: "CKR_DEVICE_ERROR", times: 1 }] });
+      refused("CKR_DEVICE_ERROR", sign);
+      assert.deepEqual(sign(), known);
+      simulator.order({ calls: [{ on: "C_Sign", signs: "wrongly", times: 1 }] });
+      assert.ok(!isSignature(software, data, sign()));
+      assert.ok(isSignature(software, data, sign()));
+    });
+  });
+});
 
 describe("the count of requests", () => {
   for (const [validatesKeyAtInit, requests] of [
@@ -586,8 +619,8 @@ describe("the count of requests", () => {
     [false, 1],
   ] as const) {
     test(`a signature costs ${requests} when C_SignInit ${validatesKeyAtInit ? "asks" : "does not ask"} for the key`, () => {
-      loggedIn({ validatesKeyAtInit }, ({ session }) => {
-        const { privateKey } = signingPair(session, "EC");
+      raw.loggedIn({ validatesKeyAtInit }, ({ session }) => {
+        const { privateKey } = raw.signingPair(session, "EC");
         const before = { all: simulator.clusterRequests(), sign: simulator.calls("C_Sign") };
         library.C_SignInit(session, { mechanism: pkcs11.CKM_ECDSA }, privateKey);
         library.C_Sign(session, Buffer.alloc(32, 1), Buffer.alloc(64));
@@ -598,10 +631,10 @@ describe("the count of requests", () => {
   }
 
   test("a read that asks for the length first, as pkcs11js does, costs two; a find costs each of its calls", () => {
-    loggedIn({}, ({ session }) => {
-      const { privateKey } = signingPair(session, "EC");
+    raw.loggedIn({}, ({ session }) => {
+      const { privateKey } = raw.signingPair(session, "EC");
       const before = simulator.clusterRequests();
-      read(session, privateKey, "ID");
+      raw.read(session, privateKey, "ID");
       assert.equal(simulator.clusterRequests() - before, 2);
       library.C_FindObjectsInit(session, []);
       library.C_FindObjects(session, 10);

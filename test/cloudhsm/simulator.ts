@@ -2,33 +2,11 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import pkcs11 from "pkcs11js";
 import { softHsmToken } from "../../dev/softhsm.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import type { TestToken } from "../support/token.ts";
-
-/** What CloudHSM answers where its documentation does not say; see README.md beside this file. */
-export type CodeSwitch =
-  | "LOCKING"
-  | "SESSION_COUNT"
-  | "PIN_FORM"
-  | "USER_TYPE"
-  | "UNSUPPORTED"
-  | "VALUE"
-  | "INCOMPLETE"
-  | "KEY_SIZE"
-  | "CURVE"
-  | "MULTI_PART";
-
-export interface SimulatorSettings {
-  /** Names of return values, as in `CKR_FUNCTION_FAILED`. */
-  readonly codes?: Readonly<Partial<Record<CodeSwitch, string>>>;
-  /** Sessions that a process may have. */
-  readonly sessions?: number;
-  /** Refused PINs in a row that lock the user. */
-  readonly pinTries?: number;
-  readonly validatesKeyAtInit?: boolean;
-}
+import { giveOrder, type Order, writeFirstOrder } from "./order.ts";
+import { environmentOf, type SimulatorSettings } from "./settings.ts";
 
 /** A CloudHSM of this process, over a SoftHSM2 token of its own, and what was asked of it by all processes. */
 export interface Simulator extends TestToken {
@@ -41,9 +19,14 @@ export interface Simulator extends TestToken {
   /** Calls of a PKCS#11 function since the simulator was made. */
   calls(name: string): number;
   pinsRefused(): number;
+  /** What is wrong from now on, in all processes; nothing, where nothing is said. */
+  order(order?: Order): void;
+  /** What orders did to calls since the simulator was made. */
+  injected(): { readonly failed: number; readonly hung: number; readonly wrongSignatures: number };
 }
 
 const USER = "signer";
+const SOURCES = ["simulator.c", "counters.c", "faults.c", "memory.c"];
 /** Of a name and a count, in simulator.c. */
 const RECORD = { length: 32, nameLength: 24 };
 
@@ -51,19 +34,22 @@ const RECORD = { length: 32, nameLength: 24 };
 export function cloudHsmSimulator(settings: SimulatorSettings = {}): Simulator {
   const directory = temporaryDirectory();
   const modulePath = join(directory, "cloudhsm_simulator.so");
-  compile("simulator.c", modulePath, "-shared", "-fPIC");
+  compile(SOURCES, modulePath, "-shared", "-fPIC", "-fvisibility=hidden");
   const token = softHsmToken(directory, "below the simulator");
   const counters = join(directory, "counters");
+  const control = join(directory, "control");
+  writeFirstOrder(control, token.pin);
   const environment: Record<string, string> = {
     ...token.environment,
     SIM_MODULE: token.modulePath,
     SIM_COUNTERS: counters,
+    SIM_CONTROL: control,
     SIM_USER: USER,
   };
   const count = (name: string): number => readCounters(counters).get(name) ?? 0;
   const configure = (wanted: SimulatorSettings): Readonly<Record<string, string>> => {
-    for (const name of Object.keys(process.env)) if (isSwitch(name)) delete process.env[name];
-    const all = { ...environment, ...switches(wanted) };
+    for (const name of Object.keys(process.env)) if (name.startsWith("SIM_")) delete process.env[name];
+    const all = { ...environment, ...environmentOf(wanted) };
     Object.assign(process.env, all);
     return all;
   };
@@ -76,11 +62,17 @@ export function cloudHsmSimulator(settings: SimulatorSettings = {}): Simulator {
     clusterRequests: () => count("cluster requests"),
     calls: count,
     pinsRefused: () => count("PINs refused"),
+    order: (order = {}) => giveOrder(control, order),
+    injected: () => ({
+      failed: count("calls failed"),
+      hung: count("calls hung"),
+      wrongSignatures: count("wrong signatures"),
+    }),
   };
 }
 
-/** Compiles a C file of this folder; a warning is an error. */
-export function compile(source: string, result: string, ...flags: string[]): void {
+/** Compiles C files of this folder; a warning is an error. */
+export function compile(sources: readonly string[], result: string, ...flags: string[]): void {
   const here = dirname(fileURLToPath(import.meta.url));
   const headers = join(here, "../../node_modules/pkcs11js/includes/pkcs11");
   const strict = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1"];
@@ -90,35 +82,10 @@ export function compile(source: string, result: string, ...flags: string[]): voi
     `-I${headers}`,
     "-o",
     result,
-    join(here, source),
+    ...sources.map((source) => join(here, source)),
     "-ldl",
     "-pthread",
   ]);
-}
-
-const isSwitch = (name: string): boolean =>
-  /^SIM_(CODE_\w+|SESSIONS|PIN_TRIES|VALIDATE_KEY_AT_INIT)$/.test(name);
-
-function switches(settings: SimulatorSettings): Record<string, string> {
-  const { codes = {}, sessions, pinTries, validatesKeyAtInit } = settings;
-  return {
-    ...Object.fromEntries(
-      Object.entries(codes).map(([name, code]) => [`SIM_CODE_${name}`, String(constant(code))]),
-    ),
-    ...(sessions === undefined ? {} : { SIM_SESSIONS: String(sessions) }),
-    ...(pinTries === undefined ? {} : { SIM_PIN_TRIES: String(pinTries) }),
-    ...(validatesKeyAtInit === undefined ? {} : { SIM_VALIDATE_KEY_AT_INIT: String(validatesKeyAtInit) }),
-  };
-}
-
-/** Of PKCS#11 v2.40, and not of pkcs11js. */
-const MISSING_CONSTANTS: ReadonlyMap<string, number> = new Map([["CKR_CURVE_NOT_SUPPORTED", 0x140]]);
-
-/** The number of a constant of PKCS#11. */
-export function constant(name: string): number {
-  const value: unknown = Reflect.get(pkcs11, name) ?? MISSING_CONSTANTS.get(name);
-  if (typeof value !== "number") throw new TypeError(`${name} is not a constant of pkcs11js`);
-  return value;
 }
 
 function readCounters(path: string): ReadonlyMap<string, number> {
