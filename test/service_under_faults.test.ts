@@ -5,37 +5,31 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { type ServiceProcess, ServiceStartError, startServiceProcess } from "../dev/service_process.ts";
-import { softHsmToken } from "../dev/softhsm.ts";
-import { shimOver } from "./support/shim.ts";
+import { cloudHsmSimulator } from "./cloudhsm/simulator.ts";
 import { temporaryDirectory } from "./support/temporary.ts";
 import { until } from "./support/until.ts";
 
-/** The whole service in its own process, on a token whose C_Sign does as it is told. */
-const directory = temporaryDirectory();
-const token = softHsmToken(directory, "faults");
-const shim = shimOver(token.modulePath);
-const CKR_DEVICE_ERROR = 0x30;
+/** The whole service in its own process, on a cluster that does as it is told. */
+const simulator = cloudHsmSimulator();
+const settings = {
+  ...simulator.environment,
+  HSM_MODULE: simulator.modulePath,
+  HSM_PIN: simulator.pin,
+  CERT_DIR: join(temporaryDirectory(), "certs"),
+  PORT: "0",
+};
 let service: ServiceProcess;
 
 before(async () => {
   service = await startServiceProcess({
-    environment: {
-      ...token.environment,
-      ...shim.environment,
-      HSM_MODULE: shim.modulePath,
-      HSM_PIN: token.pin,
-      HSM_AUTO_PROVISION: "true",
-      HSM_SESSIONS: "4",
-      CERT_DIR: join(directory, "certs"),
-      PORT: "0",
-    },
+    environment: { ...settings, HSM_AUTO_PROVISION: "true", HSM_SESSIONS: "4" },
   });
 });
 after(async () => {
-  shim.order({});
+  simulator.order({ released: true });
   await service.stop();
 });
-beforeEach(() => shim.order({}));
+beforeEach(() => simulator.order());
 
 const sign = (body: Buffer): Promise<Response> =>
   fetch(`${service.url}/sign`, {
@@ -58,37 +52,37 @@ async function assertProblem(response: Response, status: number, code: string): 
 }
 
 test("a token that is away is answered with 503 and Retry-After, and signs again when it is back", async () => {
-  shim.order({ failing: 1_000, returnValue: CKR_DEVICE_ERROR });
+  simulator.order({ calls: [{ on: "C_Sign", returns: "CKR_DEVICE_ERROR" }] });
   await assertProblem(await sign(randomBytes(100)), 503, "ERR_TOKEN_UNAVAILABLE");
   await assertProblem(await fetch(`${service.url}/readyz`), 503, "ERR_TOKEN_UNAVAILABLE");
   assert.equal((await fetch(`${service.url}/healthz`)).status, 200, "alive all the same");
-  shim.order({});
+  simulator.order();
   assert.equal((await sign(randomBytes(100))).status, 200);
   await until(async () => (await fetch(`${service.url}/readyz`)).status === 200);
 });
 
 test("a token that gives wrong signatures gets none of them to a client", async () => {
-  shim.order({ wrong: 1_000 });
+  simulator.order({ calls: [{ on: "C_Sign", signs: "wrongly" }] });
   await assertProblem(await sign(randomBytes(100)), 503, "ERR_SIGNATURE_WRONG");
-  shim.order({});
+  simulator.order();
   assert.equal((await sign(randomBytes(100))).status, 200);
 });
 
 test("readiness answers within its deadline while the token hangs", async () => {
   await until(async () => (await fetch(`${service.url}/readyz`)).status === 200);
-  shim.order({ delayMs: 4_000 });
+  simulator.order({ calls: [{ on: "C_Sign", hangs: true, times: 1 }] });
   await until(async () => {
     const response = await fetch(`${service.url}/readyz`);
     if (response.status === 200) return false;
     await assertProblem(response, 503, "ERR_SIGN_TIMEOUT");
     return true;
   });
-  shim.order({});
+  simulator.order({ released: true });
   await until(async () => (await fetch(`${service.url}/readyz`)).status === 200);
 });
 
 test("clients that go away while their signatures are in flight lose no session", async () => {
-  shim.order({ delayMs: 300 });
+  simulator.order({ calls: [{ on: "C_Sign", latencyUs: 300_000 }] });
   const gone = Array.from({ length: 40 }, async () => {
     const controller = new AbortController();
     const answer = fetch(`${service.url}/sign`, {
@@ -101,7 +95,7 @@ test("clients that go away while their signatures are in flight lose no session"
     await assert.rejects(answer);
   });
   await Promise.all(gone);
-  shim.order({});
+  simulator.order();
   await until(async () => {
     const { leased, waiting, open } = await sessions();
     return leased === 0 && waiting === 0 && open === 4;
@@ -161,17 +155,8 @@ for (const [form, type, head, tail] of [
 }
 
 test("a start during which the token hangs ends with the reason, and does not wait for the call", async () => {
-  shim.order({ delayMs: 30_000 });
-  const second = startServiceProcess({
-    environment: {
-      ...token.environment,
-      ...shim.environment,
-      HSM_MODULE: shim.modulePath,
-      HSM_PIN: token.pin,
-      CERT_DIR: join(directory, "certs"),
-      PORT: "0",
-    },
-  });
+  simulator.order({ calls: [{ on: "C_Sign", hangs: true }] });
+  const second = startServiceProcess({ environment: settings });
   await assert.rejects(second, (error: unknown) => {
     assert.ok(error instanceof ServiceStartError);
     assert.match(error.ending?.complaint ?? "", /Cannot sign: the token has not answered for 10000 ms/);

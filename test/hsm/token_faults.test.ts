@@ -8,27 +8,32 @@ import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import type { ErrorCode } from "../../lib/errors.ts";
 import type { Token } from "../../lib/hsm/token.ts";
 import type { TokenKey } from "../../lib/hsm/token_key.ts";
+import type { CallFault } from "../cloudhsm/order.ts";
+import { cloudHsmSimulator } from "../cloudhsm/simulator.ts";
 import { recordingLog } from "../support/recording_log.ts";
-import { shimOver } from "../support/shim.ts";
-import { freshToken, openTestToken } from "../support/token.ts";
+import { openTestToken } from "../support/token.ts";
+import { until } from "../support/until.ts";
 
-const softHsm = freshToken();
-const shim = shimOver(softHsm.modulePath);
-const underShim = { ...softHsm, modulePath: shim.modulePath };
+const simulator = cloudHsmSimulator();
 const algorithm = signatureAlgorithm("RSA-2048", "SHA-256");
 const logged = recordingLog();
-const token = openTestToken(underShim, { sessions: 4, signTimeoutMs: 2_000, log: logged.log });
+const token = openTestToken(simulator, { sessions: 4, signTimeoutMs: 2_000, log: logged.log });
 const { privateKey } = await token.generateKeyPair("faults", algorithm);
 after(() => token.close(10_000));
 beforeEach(() => {
-  shim.order({});
+  simulator.order();
   logged.events.length = 0;
 });
 
-const CKR_FUNCTION_FAILED = 0x06;
-const CKR_KEY_FUNCTION_NOT_PERMITTED = 0x68;
-const CKR_SESSION_HANDLE_INVALID = 0xb3;
-const CKR_VENDOR_DEFINED = 0x80000001;
+/** The next so many C_Sign fail. */
+function failing(times: number, returns: Extract<CallFault, { returns: unknown }>["returns"]): void {
+  simulator.order({ calls: [{ on: "C_Sign", returns, times }] });
+}
+
+/** The next so many C_Sign give a wrong signature. */
+function signingWrongly(times: number): void {
+  simulator.order({ calls: [{ on: "C_Sign", signs: "wrongly", times }] });
+}
 
 const isCode = (code: ErrorCode) => (error: unknown) =>
   error instanceof Error && "code" in error && error.code === code;
@@ -40,7 +45,7 @@ async function signsCorrectly(signer: Token, key: TokenKey): Promise<void> {
 }
 
 test("a wrong signature that comes with CKR_OK is not given out; the second try is", async () => {
-  shim.order({ wrong: 1 });
+  signingWrongly(1);
   await signsCorrectly(token, privateKey);
   assert.deepEqual(
     logged.events.map(({ event }) => event),
@@ -49,30 +54,30 @@ test("a wrong signature that comes with CKR_OK is not given out; the second try 
 });
 
 test("a token that goes on giving wrong signatures gets none of them past the service", async () => {
-  shim.order({ wrong: 2 });
+  signingWrongly(2);
   await assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGNATURE_WRONG"));
   await signsCorrectly(token, privateKey);
 });
 
 for (const [name, returnValue] of [
-  ["busy", CKR_FUNCTION_FAILED],
-  ["session", CKR_SESSION_HANDLE_INVALID],
+  ["busy", "CKR_FUNCTION_FAILED"],
+  ["session", "CKR_SESSION_HANDLE_INVALID"],
 ] as const) {
   test(`one C_Sign that fails as "${name}" is tried once more, and the caller does not notice`, async () => {
-    shim.order({ failing: 1, returnValue });
+    failing(1, returnValue);
     await signsCorrectly(token, privateKey);
     assert.equal(token.sessions.leased, 0);
   });
 }
 
-for (const [name, returnValue, failing, code] of [
-  ["busy", CKR_FUNCTION_FAILED, 2, "ERR_TOKEN_BUSY"],
-  ["session", CKR_SESSION_HANDLE_INVALID, 2, "ERR_TOKEN_UNAVAILABLE"],
-  ["caller", CKR_KEY_FUNCTION_NOT_PERMITTED, 1, "ERR_TOKEN_REFUSED"],
-  ["unknown", CKR_VENDOR_DEFINED, 1, "ERR_TOKEN_FAULT"],
+for (const [name, returnValue, times, code] of [
+  ["busy", "CKR_FUNCTION_FAILED", 2, "ERR_TOKEN_BUSY"],
+  ["session", "CKR_SESSION_HANDLE_INVALID", 2, "ERR_TOKEN_UNAVAILABLE"],
+  ["caller", "CKR_KEY_FUNCTION_NOT_PERMITTED", 1, "ERR_TOKEN_REFUSED"],
+  ["unknown", 0x80000001, 1, "ERR_TOKEN_FAULT"],
 ] as const) {
-  test(`${failing} C_Sign that fail as "${name}" give ${code}, and the service signs afterwards`, async () => {
-    shim.order({ failing, returnValue });
+  test(`${times} C_Sign that fail as "${name}" give ${code}, and the service signs afterwards`, async () => {
+    failing(times, returnValue);
     await assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), isCode(code));
     await signsCorrectly(token, privateKey);
     assert.equal(token.sessions.leased, 0);
@@ -80,13 +85,13 @@ for (const [name, returnValue, failing, code] of [
 }
 
 test("a C_Sign that outlasts its deadline is answered, and its session is lent to nobody until it returns", async () => {
-  const small = openTestToken(underShim, { sessions: 1, signTimeoutMs: 100, waitTimeoutMs: 100 });
-  shim.order({ delayMs: 1_500 });
+  const small = openTestToken(simulator, { sessions: 1, signTimeoutMs: 100, waitTimeoutMs: 100 });
+  simulator.order({ calls: [{ on: "C_Sign", hangs: true, times: 1 }] });
   await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGN_TIMEOUT"));
   assert.deepEqual({ ...small.sessions }, { size: 1, open: 1, leased: 1, overdue: 1, waiting: 0 });
   await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_TOKEN_HANGS"));
-  shim.order({});
-  while (small.sessions.leased > 0) await delay(20);
+  simulator.order({ released: true });
+  await until(() => small.sessions.leased === 0);
   await signsCorrectly(small, privateKey);
   assert.equal(small.sessions.overdue, 0);
 });
@@ -95,7 +100,7 @@ test("while C_Sign is slow and the garbage collector runs all the time, no signa
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   logged.events.length = 0;
-  shim.order({ delayMs: 40 });
+  simulator.order({ calls: [{ on: "C_Sign", latencyUs: 40_000 }] });
   let isDone = false;
   const pressure = (async () => {
     while (!isDone) {
