@@ -1,18 +1,15 @@
 import assert from "node:assert/strict";
-import { createPublicKey, randomBytes } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import { type ServiceProcess, ServiceStartError, startServiceProcess } from "../../dev/service_process.ts";
 import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithms.ts";
 import { Token } from "../../lib/hsm/token.ts";
-import { TokenCrypto } from "../../lib/hsm/token_crypto.ts";
 import { Secret } from "../../lib/secret.ts";
-import { webCryptoSigner } from "../../lib/web_crypto_signer.ts";
 import { ALL_ALGORITHMS } from "../support/algorithms.ts";
 import { judgeSignedData } from "../support/judges.ts";
 import { recordingLog } from "../support/recording_log.ts";
-import { signerContract } from "../support/signer_contract.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { openTestToken } from "../support/token.ts";
 import { CODE_SWITCHES } from "./settings.ts";
@@ -30,17 +27,6 @@ describe("one login", () => {
   const token = openTestToken(simulator);
   after(() => token.close(5_000));
 
-  signerContract("CloudHSM simulator", async (algorithm) => {
-    const label = algorithm.key.name;
-    const keys = token.findKeyPair(label, algorithm) ?? (await token.generateKeyPair(label, algorithm));
-    const crypto = new TokenCrypto(token);
-    const spki = await crypto.subtle.exportKey("spki", keys.publicKey);
-    return {
-      signer: webCryptoSigner(crypto, keys.privateKey, algorithm),
-      publicKey: createPublicKey({ key: Buffer.from(spki), format: "der", type: "spki" }),
-    };
-  });
-
   test("every algorithm's signature costs one C_SignInit and one C_Sign: two requests to the cluster", async () => {
     for (const algorithm of ALL_ALGORITHMS) {
       const label = algorithm.key.name;
@@ -50,30 +36,6 @@ describe("one login", () => {
       for (let count = 0; count < 5; count += 1) await token.sign(privateKey, algorithm, randomBytes(100));
       assert.equal(simulator.clusterRequests() - before, 10, label);
     }
-  });
-
-  test("a pair that is generated has no warning, is found again, and is the only one with its label", async () => {
-    const made = await token.generateKeyPair("made here", p256);
-    assert.deepEqual(made.warnings, []);
-    const found = token.findKeyPair("made here", p256);
-    assert.ok(found);
-    assert.ok(found.publicKey.publicKeyObject.equals(made.publicKey.publicKeyObject));
-    assert.deepEqual(found.warnings, []);
-  });
-
-  test("a label that nobody has is not found; one that two have is refused", async () => {
-    assert.equal(token.findKeyPair("nobody", p256), undefined);
-    await token.generateKeyPair("twice", p256);
-    await token.generateKeyPair("twice", p256);
-    assert.throws(() => token.findKeyPair("twice", p256), isCode("ERR_KEY_AMBIGUOUS", /2 private keys/));
-  });
-
-  test("a key of another kind than the configured one is refused", async () => {
-    await token.generateKeyPair("EC for RSA", p256);
-    assert.throws(
-      () => token.findKeyPair("EC for RSA", rsa),
-      isCode("ERR_KEY_UNUSABLE", /it is P-256, and HSM_KEY_ALGORITHM says RSA-2048/),
-    );
   });
 
   test("random bytes come from the token", () => {
@@ -102,7 +64,7 @@ describe("on every setting of what is not documented", () => {
       try {
         assert.equal(token.sessions.open, 3);
         assert.ok(logged.events.some(({ event }) => event === "token.fewer_sessions"));
-        const pair = token.findKeyPair("made here", p256);
+        const pair = token.findKeyPair("P-256", p256);
         assert.ok(pair);
         await Promise.all(
           Array.from({ length: 20 }, () => token.sign(pair.privateKey, p256, randomBytes(100))),
@@ -117,7 +79,7 @@ describe("on every setting of what is not documented", () => {
     simulator.configure({ validatesKeyAtInit: false });
     const token = openTestToken(simulator);
     try {
-      const pair = token.findKeyPair("made here", p256);
+      const pair = token.findKeyPair("P-256", p256);
       assert.ok(pair);
       const before = simulator.clusterRequests();
       await token.sign(pair.privateKey, p256, randomBytes(100));

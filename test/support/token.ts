@@ -1,20 +1,12 @@
-import { softHsmToken } from "../../dev/softhsm.ts";
 import { Token, type TokenOptions } from "../../lib/hsm/token.ts";
 import { Secret } from "../../lib/secret.ts";
 import { recordingLog } from "./recording_log.ts";
-import { temporaryDirectory } from "./temporary.ts";
 
-/** A fresh SoftHSM2 token for this process, which its environment names from now on. */
+/** Which token, and how to log in to it. */
 export interface TestToken {
   readonly modulePath: string;
   readonly label: string;
   readonly pin: string;
-}
-
-export function freshToken(): TestToken {
-  const token = softHsmToken(temporaryDirectory(), "test");
-  Object.assign(process.env, token.environment);
-  return token;
 }
 
 export function openTestToken(token: TestToken, options: Partial<TokenOptions> = {}): Token {

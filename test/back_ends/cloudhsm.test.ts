@@ -1,0 +1,6 @@
+import { cloudHsmBackEnd } from "../support/back_ends.ts";
+import { cloudHsmSuite } from "./cloudhsm_only.ts";
+import { OWN_TOKEN_SUITES, runOn, TOKEN_SUITES } from "./suites.ts";
+
+const backEnd = cloudHsmBackEnd();
+runOn(backEnd, TOKEN_SUITES, OWN_TOKEN_SUITES, [() => cloudHsmSuite(backEnd)]);
