@@ -6,6 +6,7 @@ import { after, before, describe, test } from "node:test";
 import { embedSignature, preparePdf } from "../../dev/sample_pdf.ts";
 import { type ServiceProcess, startServiceProcess } from "../../dev/service_process.ts";
 import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithms.ts";
+import { EXIT } from "../../lib/exit_codes.ts";
 import type { BackEnd } from "../support/back_ends.ts";
 import { complaintOf } from "../support/complaint.ts";
 import { at, isSorted, readDer } from "../support/der_reader.ts";

@@ -3,6 +3,7 @@ import type { BackEnd } from "../support/back_ends.ts";
 import { callsPerSignatureSuite } from "./calls_per_signature.ts";
 import { endToEndSuite } from "./end_to_end.ts";
 import { refusedPinSuite, refusedStartSuite } from "./refused_pin.ts";
+import { reloadSuite } from "./reload.ts";
 import { signerContractSuite } from "./signer_contract.ts";
 import { tokenSuite } from "./token.ts";
 import { tokenCryptoSuite } from "./token_crypto.ts";
@@ -15,7 +16,7 @@ export type Suite = (backEnd: BackEnd) => void;
 export const TOKEN_SUITES: readonly Suite[] = [tokenSuite, tokenCryptoSuite, signerContractSuite];
 
 /** With the token in the service's process. */
-export const SERVICE_SUITES: readonly Suite[] = [endToEndSuite];
+export const SERVICE_SUITES: readonly Suite[] = [endToEndSuite, reloadSuite];
 
 /**
  * For tokens that were made to be tested. Another one's user could be locked by wrong PINs, pkcs11-spy would write
