@@ -137,14 +137,10 @@ export class SessionPool<S> {
   async #acquire(fresh: boolean): Promise<S> {
     if (this.#closing) throw stopping();
     const idle = this.#idle.pop();
-    if (idle !== undefined && !fresh) {
-      this.#leased += 1;
-      return idle;
-    }
-    if (idle !== undefined) this.#closeQuietly(idle);
+    if (idle !== undefined) return this.#lend(fresh ? this.#newInsteadOf(idle) : idle);
     if (this.#leased < this.#options.size) {
       const session = this.#openUnlessOthersReturn();
-      if (session !== undefined) return session;
+      if (session !== undefined) return this.#lend(session);
     }
     if (this.#hangs()) throw this.#hanging();
     if (this.#waiters.length >= this.#options.maxWaiters) {
@@ -156,6 +152,24 @@ export class SessionPool<S> {
     return await this.#wait();
   }
 
+  #lend(session: S): S {
+    this.#leased += 1;
+    return session;
+  }
+
+  /** A new session; or the idle one after all, where the token gives no more. */
+  #newInsteadOf(idle: S): S {
+    try {
+      const session = this.#options.open();
+      this.#closeQuietly(idle);
+      return session;
+    } catch (error) {
+      if (this.#options.isShortage(error)) return idle;
+      this.#closeQuietly(idle);
+      throw error;
+    }
+  }
+
   /**
    * A new session; or `undefined` when there is none to be had, but others are lent and will come back.
    *
@@ -163,9 +177,7 @@ export class SessionPool<S> {
    */
   #openUnlessOthersReturn(): S | undefined {
     try {
-      const session = this.#options.open();
-      this.#leased += 1;
-      return session;
+      return this.#options.open();
     } catch (error) {
       if (this.#leased === 0 || !this.#options.isShortage(error)) throw error;
       return undefined;
@@ -209,14 +221,12 @@ export class SessionPool<S> {
   #serveNext(): void {
     const [waiter] = this.#waiters;
     if (waiter === undefined) return;
-    const idle = this.#idle.pop();
-    if (idle !== undefined) this.#leased += 1;
     try {
-      const session = idle ?? this.#openUnlessOthersReturn();
+      const session = this.#idle.pop() ?? this.#openUnlessOthersReturn();
       if (session === undefined) return;
       this.#waiters.shift();
       clearTimeout(waiter.timer);
-      waiter.resolve(session);
+      waiter.resolve(this.#lend(session));
     } catch (error) {
       // Opening may take its time to fail, and blocks: what one caller is told, all are told.
       this.#refuseAll(error);

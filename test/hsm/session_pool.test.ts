@@ -247,3 +247,19 @@ test("an operation without a deadline is waited for, however long it takes", asy
   slow.resolve("done");
   assert.equal(await result, "done");
 });
+
+test("a caller who wants a new session gets one in the place of an idle one, or that one where there is no other", async () => {
+  let limit = Number.POSITIVE_INFINITY;
+  const open = (): number => {
+    if (opened >= limit) throw new Error("CKR_SESSION_COUNT");
+    opened += 1;
+    return opened;
+  };
+  const subject = pool({ size: 1, open });
+  subject.fill();
+  assert.equal(await subject.withSession(async (session) => `${session}`, { fresh: true }), "2");
+  assert.deepEqual(closed, [1]);
+  limit = opened;
+  assert.equal(await subject.withSession(async (session) => `${session}`, { fresh: true }), "2");
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 0, overdue: 0, waiting: 0 });
+});

@@ -8,6 +8,8 @@ import { until } from "./until.ts";
 /** A service in a process of its own whose settings stand in a file, and what it logs. */
 export interface ReloadableService extends ServiceProcess {
   readonly directory: string;
+  /** The file with the PIN. */
+  readonly pinFile: string;
   /** Writes the settings file, and sends SIGHUP; resolves with the event that tells how it went. */
   reload(settings: Readonly<Record<string, string>>): Promise<Record<string, unknown>>;
   /** What was logged under a name so far. */
@@ -41,6 +43,7 @@ export async function reloadableServiceOn(
   return {
     ...service,
     directory,
+    pinFile: pin,
     events: (name) => events.filter(({ event }) => event === name),
     reload: async (values) => {
       const before = outcomes().length;

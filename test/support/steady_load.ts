@@ -18,6 +18,8 @@ export interface Tally {
   readonly signed: number;
   /** 503 with Retry-After. */
   readonly refused: number;
+  /** The codes of those. */
+  readonly refusals: readonly string[];
   /** Answers 200 whose signature is not one over the digest that was sent. */
   readonly wrong: number;
   /** Requests that got no answer at all. */
@@ -37,7 +39,7 @@ export class SteadyLoad {
   #isStopped = false;
   #sent = 0;
   #signed = 0;
-  #refused = 0;
+  readonly #refusals: string[] = [];
   #wrong = 0;
   #unanswered = 0;
   readonly #others: string[] = [];
@@ -52,7 +54,8 @@ export class SteadyLoad {
     return {
       sent: this.#sent,
       signed: this.#signed,
-      refused: this.#refused,
+      refused: this.#refusals.length,
+      refusals: this.#refusals,
       wrong: this.#wrong,
       unanswered: this.#unanswered,
       others: this.#others,
@@ -66,7 +69,7 @@ export class SteadyLoad {
 
   /** Waits until so many more requests were answered, in whatever way. */
   async answers(count: number): Promise<void> {
-    const answered = (): number => this.#signed + this.#refused + this.#others.length;
+    const answered = (): number => this.#signed + this.#refusals.length + this.#others.length;
     const target = answered() + count;
     while (answered() < target) await delay(1);
   }
@@ -113,8 +116,13 @@ export class SteadyLoad {
       for (const { resolve } of met) resolve();
       return;
     }
-    if (response.status === 503 && response.headers.has("retry-after")) this.#refused += 1;
+    if (response.status === 503 && response.headers.has("retry-after")) this.#refusals.push(codeIn(body));
     else this.#others.push(`${response.status} ${body}`);
     await delay(PAUSE_MS);
   }
+}
+
+function codeIn(problem: Buffer): string {
+  const { code }: { code?: unknown } = JSON.parse(problem.toString());
+  return String(code);
 }
