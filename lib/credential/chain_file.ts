@@ -12,8 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { messageOf, SignerError } from "../errors.ts";
-import { pemBlocks, pemBytes } from "./pem.ts";
-import { PemConverter } from "./x509.ts";
+import { pemBlocks, pemBytes, pemText } from "./pem.ts";
 
 /**
  * Where the certificate chain of a key label is kept: `<directory>/<label>.pem`, leaf first.
@@ -53,9 +52,7 @@ export class ChainFile {
 
   /** The chain as it is served: PEM, one block a certificate. */
   static toPem(chain: readonly Uint8Array[]): string {
-    return chain
-      .map((der) => `${PemConverter.encode(der as Uint8Array<ArrayBuffer>, "CERTIFICATE")}\n`)
-      .join("");
+    return chain.map((der) => pemText("CERTIFICATE", der)).join("");
   }
 
   /**

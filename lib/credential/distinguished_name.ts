@@ -63,6 +63,11 @@ const OID = /^(?:[01]\.[1-3]?\d|2\.(?:0|[1-9]\d{0,8}))(?:\.(?:0|[1-9]\d{0,8}))+$
 /** Control characters, halves of surrogate pairs, and what stands for bytes that are not UTF-8. */
 const UNPRINTABLE = /[\p{Cc}\p{Cs}\ufffd]/u;
 
+/** Whether the text is an object identifier in dotted form. */
+export function isObjectIdentifier(text: string): boolean {
+  return OID.test(text);
+}
+
 /** Says what is wrong with the text of a distinguished name (RFC 4514), or `undefined` if nothing is. */
 export function distinguishedNameFault(text: string): string | undefined {
   try {
@@ -107,7 +112,8 @@ function readAttribute(type: string, quoted: string | undefined, plain: string):
   const row = ATTRIBUTE_TYPES.find(
     ({ keywords, oid }) => oid === type || keywords.includes(type.toUpperCase()),
   );
-  if (row === undefined && !OID.test(type)) throw new RangeError(`"${type}" is not a type of attribute`);
+  if (row === undefined && !isObjectIdentifier(type))
+    throw new RangeError(`"${type}" is not a type of attribute`);
   if (quoted === undefined && plain.startsWith("#")) {
     throw new RangeError(`the value of ${type} is in hexadecimal; a # that is meant is written \\#`);
   }

@@ -1,3 +1,5 @@
+import { PemConverter } from "./x509.ts";
+
 /** One block of a PEM text, its contents not yet looked at. */
 export interface PemBlock {
   /** What stands after BEGIN: `CERTIFICATE`. */
@@ -47,4 +49,9 @@ export function pemBytes({ body, label }: PemBlock): Uint8Array {
   const isBase64 = base64.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(base64);
   if (!isBase64) throw new RangeError(`a ${label} in it is not base64`);
   return new Uint8Array(Buffer.from(base64, "base64"));
+}
+
+/** The bytes as a block with a line end after it (RFC 7468 §3, the strict form). */
+export function pemText(label: string, der: Uint8Array): string {
+  return `${PemConverter.encode(der as Uint8Array<ArrayBuffer>, label)}\n`;
 }

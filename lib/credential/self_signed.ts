@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import type { SignatureAlgorithm } from "../algorithms.ts";
 import { parseDistinguishedName } from "./distinguished_name.ts";
+import { documentKeyUsage } from "./document_key_usage.ts";
 import * as x509 from "./x509.ts";
 
 export interface SelfSignedOptions {
@@ -38,10 +39,7 @@ export async function createSelfSigned(options: SelfSignedOptions): Promise<Uint
       signingAlgorithm: algorithm.signParams as Algorithm,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
-        new x509.KeyUsagesExtension(
-          x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.nonRepudiation,
-          true,
-        ),
+        documentKeyUsage(),
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey, false, crypto),
         await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey, false, crypto),
       ],

@@ -1,22 +1,19 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash, X509Certificate } from "node:crypto";
-import { mkdtempSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithms.ts";
 import { ChainFile } from "../../lib/credential/chain_file.ts";
 import { createSelfSigned } from "../../lib/credential/self_signed.ts";
 import * as x509 from "../../lib/credential/x509.ts";
 import { ecdsaSignatureToDer } from "../../lib/ecdsa_signature.ts";
+import { printed } from "../support/programs.ts";
 import { softwareCrypto, softwareKeyPair } from "../support/software.ts";
-import { temporaryDirectory } from "../support/temporary.ts";
 
 const NOW = new Date("2033-05-18T03:33:20.789Z");
 const FIVE_MINUTES_EARLIER = new Date("2033-05-18T03:28:20Z");
 const DAY_MS = 86_400_000;
 const P256 = signatureAlgorithm("P-256", "SHA-256");
-const scratch = temporaryDirectory();
 
 interface Wanted {
   readonly algorithm?: SignatureAlgorithm;
@@ -39,35 +36,28 @@ async function selfSigned({ algorithm = P256, ...wanted }: Wanted = {}): Promise
   });
 }
 
-/** What a program prints of a certificate; it throws when the program fails. `FILE` stands for its path. */
-function printed(der: Uint8Array, program: string, ...args: readonly string[]): string {
-  const path = join(mkdtempSync(join(scratch, "judged-")), "self.pem");
-  writeFileSync(path, ChainFile.toPem([der]));
-  return execFileSync(
-    program,
-    args.map((argument) => (argument === "FILE" ? path : argument)),
-    { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, LC_ALL: "C.UTF-8" } },
-  );
+function printedOf(der: Uint8Array, program: string, ...args: readonly string[]): string {
+  return printed(ChainFile.toPem([der]), program, ...args);
 }
 
 function opensslText(der: Uint8Array): string {
-  return printed(der, "openssl", "x509", "-in", "FILE", "-noout", "-text");
+  return printedOf(der, "openssl", "x509", "-in", "FILE", "-noout", "-text");
 }
 
 function certtoolText(der: Uint8Array): string {
-  return printed(der, "certtool", "--certificate-info", "--infile", "FILE");
+  return printedOf(der, "certtool", "--certificate-info", "--infile", "FILE");
 }
 
 function opensslVerdict(der: Uint8Array, now: Date = NOW): string {
   const time = String(Math.floor(now.getTime() / 1000));
   const trusted = ["-no-CApath", "-no-CAstore", "-CAfile", "FILE"];
-  return printed(der, "openssl", "verify", "-check_ss_sig", "-attime", time, ...trusted, "FILE");
+  return printedOf(der, "openssl", "verify", "-check_ss_sig", "-attime", time, ...trusted, "FILE");
 }
 
 /** The subject as OpenSSL writes it, in the order of RFC 4514. */
 function opensslSubject(der: Uint8Array): string {
   const options = "utf8,sep_comma_plus_space,sname,esc_2253,dn_rev";
-  return printed(der, "openssl", "x509", "-in", "FILE", "-noout", "-subject", "-nameopt", options).trim();
+  return printedOf(der, "openssl", "x509", "-in", "FILE", "-noout", "-subject", "-nameopt", options).trim();
 }
 
 // For every algorithm.
@@ -106,7 +96,7 @@ for (const { algorithm, openssl, certtool } of [
   test(`${name}: the certificate verifies as its own root for OpenSSL, and not outside of its days`, () => {
     assert.match(opensslVerdict(der), /: OK$/m);
     const tooLate = new Date(FIVE_MINUTES_EARLIER.getTime() + 730 * DAY_MS + 1000);
-    assert.throws(() => opensslVerdict(der, tooLate), { stderr: /certificate has expired/ });
+    assert.throws(() => opensslVerdict(der, tooLate), /certificate has expired/);
   });
 
   test(`${name}: OpenSSL and GnuTLS read the signature algorithm that was asked for`, () => {
