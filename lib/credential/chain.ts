@@ -1,15 +1,7 @@
-import { type KeyObject, X509Certificate } from "node:crypto";
+import type { X509Certificate } from "node:crypto";
 import { type ErrorCode, messageOf, SignerError } from "../errors.ts";
+import { type Certificate, parseCertificate } from "./certificate.ts";
 import * as x509 from "./x509.ts";
-
-/** A certificate in both readings that the proof needs: OpenSSL's for signatures, x509's for extensions. */
-interface Certificate {
-  readonly der: Uint8Array;
-  readonly native: X509Certificate;
-  readonly parsed: x509.X509Certificate;
-  readonly publicKey: KeyObject;
-  readonly selfSigned: boolean;
-}
 
 /** A chain that holds together and may sign documents now. */
 export interface ProvenChain {
@@ -72,20 +64,7 @@ export function earliestEnd(ders: readonly Uint8Array[]): Date {
 
 function parse(der: Uint8Array, index: number): Certificate {
   try {
-    const native = new X509Certificate(der);
-    // Both readers take PEM too, and bytes after the certificate, which a SignedData would carry along.
-    if (!native.raw.equals(der)) throw new RangeError("it is not the DER of one certificate");
-    const parsed = new x509.X509Certificate(der as Uint8Array<ArrayBuffer>);
-    // x509 reads them when they are asked for; what is wrong with them shall be found here.
-    void parsed.extensions;
-    const { publicKey } = native;
-    return {
-      der,
-      native,
-      parsed,
-      publicKey,
-      selfSigned: native.subject === native.issuer && native.verify(publicKey),
-    };
+    return parseCertificate(der);
   } catch (error) {
     throw new SignerError(
       "ERR_CERTIFICATE_MALFORMED",

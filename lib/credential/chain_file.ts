@@ -12,7 +12,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { messageOf, SignerError } from "../errors.ts";
-import { pemBlocks, pemBytes, pemText } from "./pem.ts";
+import { holdsPrivateKey, pemBlocks, pemBytes, pemText } from "./pem.ts";
 
 /**
  * Where the certificate chain of a key label is kept: `<directory>/<label>.pem`, leaf first.
@@ -39,7 +39,7 @@ export class ChainFile {
   read(): Uint8Array[] {
     const text = this.#readText();
     // Said before anything else that is wrong with the file.
-    if (/-BEGIN [^-]*PRIVATE KEY-/.test(text))
+    if (holdsPrivateKey(text))
       throw this.#malformed("it holds a private key, which belongs on the token alone");
     const blocks = this.#decode(() => pemBlocks(text));
     if (blocks.length === 0)

@@ -10,6 +10,11 @@ export interface PemBlock {
 const BOUNDARY = /^-----(BEGIN|END) ([^-]+)-----$/;
 const MISSHAPEN_BOUNDARY = /^-{2,}\s*(BEGIN|END)\b/i;
 
+/** Whether the text has the boundary of a private key, of any kind and in any state. */
+export function holdsPrivateKey(text: string): boolean {
+  return /-BEGIN [^-]*PRIVATE KEY/.test(text);
+}
+
 /**
  * The blocks of a PEM text (RFC 7468). As OpenSSL does, it takes any line end, and passes over text outside
  * of the blocks; but it loses no block: a chain that comes out shorter than its file is a chain that readers
