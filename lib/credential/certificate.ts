@@ -36,3 +36,8 @@ export function parseCertificate(der: Uint8Array): Certificate {
 export function isSelfSigned(native: X509Certificate): boolean {
   return native.subject === native.issuer && native.verify(native.publicKey);
 }
+
+/** The certificates in their order, each once. */
+export function distinct(ders: readonly Uint8Array[]): Uint8Array[] {
+  return [...new Map(ders.map((der) => [Buffer.from(der).toString("latin1"), der])).values()];
+}

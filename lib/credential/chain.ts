@@ -1,6 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { type ErrorCode, messageOf, SignerError } from "../errors.ts";
 import { type Certificate, parseCertificate } from "./certificate.ts";
+import { nameText } from "./printable.ts";
 import * as x509 from "./x509.ts";
 
 /** A chain that holds together and may sign documents now. */
@@ -62,6 +63,18 @@ export function earliestEnd(ders: readonly Uint8Array[]): Date {
   return new Date(Math.min(...ders.map(parse).map(({ parsed }) => parsed.notAfter.getTime())));
 }
 
+/**
+ * Proves that a certificate may stand at this place of a chain, above the leaf, whoever is below it.
+ *
+ * @param index in the chain; 1 is the leaf's issuer
+ * @throws SignerError as `proveChain` does
+ */
+export function proveIssuer(certificate: Certificate, index: number, now: Date): void {
+  proveDates(certificate, now);
+  proveStrength(certificate, index);
+  proveAuthority(certificate, index - 1);
+}
+
 function parse(der: Uint8Array, index: number): Certificate {
   try {
     return parseCertificate(der);
@@ -74,38 +87,36 @@ function parse(der: Uint8Array, index: number): Certificate {
   }
 }
 
-function proveDates({ parsed }: Certificate, now: Date): void {
-  if (now < parsed.notBefore) {
-    throw fault(
-      "ERR_CERTIFICATE_NOT_YET_VALID",
-      parsed,
-      `it is valid from ${parsed.notBefore.toISOString()}`,
-    );
+function proveDates(certificate: Certificate, now: Date): void {
+  const { notBefore, notAfter } = certificate.parsed;
+  if (now < notBefore) {
+    throw fault("ERR_CERTIFICATE_NOT_YET_VALID", certificate, `it is valid from ${notBefore.toISOString()}`);
   }
-  if (now > parsed.notAfter) {
-    throw fault("ERR_CERTIFICATE_EXPIRED", parsed, `it expired at ${parsed.notAfter.toISOString()}`);
+  if (now > notAfter) {
+    throw fault("ERR_CERTIFICATE_EXPIRED", certificate, `it expired at ${notAfter.toISOString()}`);
   }
 }
 
 /** The signature of a root is looked at by nobody; every other one must stand on more than SHA-1. */
-function proveStrength({ parsed, publicKey, selfSigned }: Certificate, index: number): void {
+function proveStrength(certificate: Certificate, index: number): void {
+  const { parsed, publicKey, selfSigned } = certificate;
   const { name, hash } = parsed.signatureAlgorithm as { name: string; hash?: { name?: string } };
   const isRoot = selfSigned && index > 0;
   // x509 knows no name for MD5 and its like, only the number: whatever is not known to be good is refused.
   if (!isRoot && !STRONG_SIGNATURES.test(hash?.name ?? name)) {
-    throw fault("ERR_CERTIFICATE_WEAK", parsed, `it is signed with ${hash?.name ?? name}`);
+    throw fault("ERR_CERTIFICATE_WEAK", certificate, `it is signed with ${hash?.name ?? name}`);
   }
   const bits = publicKey.asymmetricKeyDetails?.modulusLength;
   if (bits !== undefined && bits < MIN_RSA_BITS) {
-    throw fault("ERR_CERTIFICATE_WEAK", parsed, `its RSA key has ${bits} bits`);
+    throw fault("ERR_CERTIFICATE_WEAK", certificate, `its RSA key has ${bits} bits`);
   }
 }
 
 function proveLink(subject: Certificate, issuer: Certificate, intermediates: number): void {
   const notIssued = fault(
     "ERR_CERTIFICATE_CHAIN",
-    subject.parsed,
-    `the next one in the file, "${issuer.parsed.subject}", did not issue it (the order is leaf first, and none between them may be missing)`,
+    subject,
+    `the next one in the file, "${nameText(issuer.native.subject)}", did not issue it (the order is leaf first, and none between them may be missing)`,
   );
   if (!subject.native.verify(issuer.publicKey)) throw notIssued;
   proveAuthority(issuer, intermediates);
@@ -115,27 +126,24 @@ function proveLink(subject: Certificate, issuer: Certificate, intermediates: num
 
 function proveAuthority(issuer: Certificate, intermediates: number): void {
   const constraints = issuer.parsed.getExtension(x509.BasicConstraintsExtension);
-  if (constraints?.ca !== true) throw fault("ERR_CERTIFICATE_CHAIN", issuer.parsed, "it is not a CA");
+  if (constraints?.ca !== true) throw fault("ERR_CERTIFICATE_CHAIN", issuer, "it is not a CA");
   const usages = issuer.parsed.getExtension(x509.KeyUsagesExtension)?.usages;
   if (usages !== undefined && (usages & x509.KeyUsageFlags.keyCertSign) === 0) {
-    throw fault("ERR_CERTIFICATE_CHAIN", issuer.parsed, "its keyUsage has no keyCertSign");
+    throw fault("ERR_CERTIFICATE_CHAIN", issuer, "its keyUsage has no keyCertSign");
   }
   if (constraints.pathLength !== undefined && constraints.pathLength < intermediates) {
-    throw fault(
-      "ERR_CERTIFICATE_CHAIN",
-      issuer.parsed,
-      `its path length is limited to ${constraints.pathLength}`,
-    );
+    throw fault("ERR_CERTIFICATE_CHAIN", issuer, `its path length is limited to ${constraints.pathLength}`);
   }
 }
 
-function proveUsage({ parsed }: Certificate): void {
+function proveUsage(leaf: Certificate): void {
+  const { parsed } = leaf;
   const usages = parsed.getExtension(x509.KeyUsagesExtension)?.usages;
   const signing = x509.KeyUsageFlags.digitalSignature | x509.KeyUsageFlags.nonRepudiation;
   if (usages !== undefined && (usages & signing) === 0) {
     throw fault(
       "ERR_CERTIFICATE_USAGE",
-      parsed,
+      leaf,
       "its keyUsage has neither digitalSignature nor nonRepudiation",
     );
   }
@@ -143,12 +151,12 @@ function proveUsage({ parsed }: Certificate): void {
   if (extended !== undefined && !extended.some((usage) => DOCUMENT_USAGES.has(String(usage)))) {
     throw fault(
       "ERR_CERTIFICATE_USAGE",
-      parsed,
+      leaf,
       `its extendedKeyUsage (${extended.join(", ")}) is for something else than documents`,
     );
   }
 }
 
-function fault(code: ErrorCode, certificate: x509.X509Certificate, state: string): SignerError {
-  return new SignerError(code, `Cannot sign with the certificate "${certificate.subject}": ${state}`);
+function fault(code: ErrorCode, { native }: Certificate, state: string): SignerError {
+  return new SignerError(code, `Cannot sign with the certificate "${nameText(native.subject)}": ${state}`);
 }

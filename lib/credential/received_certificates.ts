@@ -1,6 +1,6 @@
 import { messageOf, SignerError } from "../errors.ts";
 import { type BerValue, berChildren, berValues } from "./ber.ts";
-import { nativeCertificate } from "./certificate.ts";
+import { distinct, nativeCertificate } from "./certificate.ts";
 import { holdsPrivateKey, type PemBlock, pemBlocks, pemBytes } from "./pem.ts";
 import { printable } from "./printable.ts";
 import { type ValueKind, valueKind } from "./value_kind.ts";
@@ -123,10 +123,6 @@ function certificatesInSignedData(contentInfo: BerValue): Uint8Array[] {
   return berChildren(certificates)
     .filter(({ tag }) => tag === SEQUENCE)
     .map(({ bytes }) => bytes);
-}
-
-function distinct(values: readonly Uint8Array[]): Uint8Array[] {
-  return [...new Map(values.map((value) => [Buffer.from(value).toString("latin1"), value])).values()];
 }
 
 function proveReadable(der: Uint8Array, index: number): void {
