@@ -1,18 +1,19 @@
 import { randomUUID } from "node:crypto";
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { messageOf, SignerError } from "../errors.ts";
+import { linkIfAbsent, removeQuietly, syncDirectory, writeDurably } from "./durable_file.ts";
 import { holdsPrivateKey, pemBlocks, pemBytes, pemText } from "./pem.ts";
+
+export const CHAIN_EXTENSION = ".pem";
+
+/** What `replace` did. */
+export interface Replacement {
+  /** Whether it wrote anything: not when the very same chain was there. */
+  readonly isChanged: boolean;
+  /** The path of the former chain, where there was one. */
+  readonly former?: string;
+}
 
 /**
  * Where the certificate chain of a key label is kept: `<directory>/<label>.pem`, leaf first.
@@ -25,7 +26,7 @@ export class ChainFile {
 
   constructor(directory: string, label: string) {
     this.#directory = directory;
-    this.path = join(directory, `${label}.pem`);
+    this.path = join(directory, label + CHAIN_EXTENSION);
   }
 
   exists(): boolean {
@@ -77,6 +78,53 @@ export class ChainFile {
     }
   }
 
+  /**
+   * Puts the chain in the place of the one that is there, or where there is none: whole or not at all, so that
+   * there is a chain at every moment. The former one is kept beside it, under a name with the time.
+   *
+   * Of two processes that do this at once the later one wins, and the chain of the other may not be kept.
+   *
+   * @param now gives the former chain its name
+   * @throws SignerError `ERR_CERTIFICATE_NOT_WRITTEN`
+   */
+  replace(chain: readonly Uint8Array[], now: Date): Replacement {
+    const text = ChainFile.toPem(chain);
+    const temporary = join(this.#directory, `.${randomUUID()}.tmp`);
+    try {
+      if (this.exists() && readFileSync(this.path).equals(Buffer.from(text))) return { isChanged: false };
+      mkdirSync(this.#directory, { recursive: true });
+      writeDurably(temporary, text);
+      const former = this.#keepFormer(now);
+      try {
+        renameSync(temporary, this.path);
+      } catch (error) {
+        if (former !== undefined) removeQuietly(former);
+        throw error;
+      }
+      syncDirectory(this.#directory);
+      return former === undefined ? { isChanged: true } : { isChanged: true, former };
+    } catch (error) {
+      throw new SignerError(
+        "ERR_CERTIFICATE_NOT_WRITTEN",
+        `Cannot replace the certificate chain ${this.path} (CERT_DIR): ${messageOf(error)}`,
+        { cause: error },
+      );
+    } finally {
+      removeQuietly(temporary);
+    }
+  }
+
+  /** A second name for the chain that is there: no moment passes without one in its place. */
+  #keepFormer(now: Date): string | undefined {
+    if (!this.exists()) return undefined;
+    // The extension keeps it from being taken for the chain of a label.
+    const stem = `${this.path}.${now.toISOString().replaceAll(/[-:]|\.\d+/g, "")}`;
+    for (let attempt = 1; ; attempt += 1) {
+      const former = attempt === 1 ? stem : `${stem}-${attempt}`;
+      if (linkIfAbsent(this.path, former)) return former;
+    }
+  }
+
   #readText(): string {
     try {
       return readFileSync(this.path, "utf8");
@@ -105,33 +153,5 @@ export class ChainFile {
         cause,
       },
     );
-  }
-}
-
-function writeDurably(path: string, text: string): void {
-  const file = openSync(path, "wx", 0o644);
-  try {
-    writeFileSync(file, text);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-}
-
-/** `force` forgives a missing file, but not a missing or closed directory; what went wrong there was said. */
-function removeQuietly(path: string): void {
-  try {
-    rmSync(path, { force: true });
-  } catch {}
-}
-
-/** A link, unlike a renaming, never takes the place of what is there. */
-function linkIfAbsent(file: string, path: string): boolean {
-  try {
-    linkSync(file, path);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "EEXIST") return false;
-    throw error;
   }
 }
