@@ -27,9 +27,18 @@ export function parseCertificate(der: Uint8Array): Certificate {
   const native = nativeCertificate(der);
   const parsed = new x509.X509Certificate(der as Uint8Array<ArrayBuffer>);
   // x509 reads them when they are asked for; what is wrong with them shall be found here.
-  void parsed.extensions;
+  void [parsed.extensions, parsed.signatureAlgorithm, parsed.notBefore, parsed.notAfter];
   const { publicKey } = native;
   return { der, native, parsed, publicKey, selfSigned: isSelfSigned(native) };
+}
+
+/** The names of a signature's algorithm, and of its hash unless the algorithm brings its own. */
+export function signatureNames({ signatureAlgorithm }: x509.X509Certificate): {
+  name: string;
+  hash?: string;
+} {
+  const { name, hash } = signatureAlgorithm as { name: string; hash?: { name?: string } };
+  return hash?.name === undefined ? { name } : { name, hash: hash.name };
 }
 
 /** Whether it has its own name as its issuer's, and its own key made its signature. */

@@ -1,6 +1,6 @@
 import type { X509Certificate } from "node:crypto";
 import { type ErrorCode, messageOf, SignerError } from "../errors.ts";
-import { type Certificate, parseCertificate } from "./certificate.ts";
+import { type Certificate, parseCertificate, signatureNames } from "./certificate.ts";
 import { nameText } from "./printable.ts";
 import * as x509 from "./x509.ts";
 
@@ -100,11 +100,11 @@ function proveDates(certificate: Certificate, now: Date): void {
 /** The signature of a root is looked at by nobody; every other one must stand on more than SHA-1. */
 function proveStrength(certificate: Certificate, index: number): void {
   const { parsed, publicKey, selfSigned } = certificate;
-  const { name, hash } = parsed.signatureAlgorithm as { name: string; hash?: { name?: string } };
+  const { name, hash = name } = signatureNames(parsed);
   const isRoot = selfSigned && index > 0;
   // x509 knows no name for MD5 and its like, only the number: whatever is not known to be good is refused.
-  if (!isRoot && !STRONG_SIGNATURES.test(hash?.name ?? name)) {
-    throw fault("ERR_CERTIFICATE_WEAK", certificate, `it is signed with ${hash?.name ?? name}`);
+  if (!isRoot && !STRONG_SIGNATURES.test(hash)) {
+    throw fault("ERR_CERTIFICATE_WEAK", certificate, `it is signed with ${hash}`);
   }
   const bits = publicKey.asymmetricKeyDetails?.modulusLength;
   if (bits !== undefined && bits < MIN_RSA_BITS) {

@@ -409,6 +409,15 @@ test("an extension that cannot be read is found when the chain is, and the certi
   assertMalformed([issued.der, root.der], /^Cannot read certificate 1 of the chain: ./);
 });
 
+test("parameters of a signature that cannot be read are found when the chain is", async () => {
+  const issuer = await rootCa({ keyType: "RSA-2048" });
+  const [pkcs1, pss] = ["2a864886f70d01010b0500", "2a864886f70d01010a0400"];
+  assertMalformed(
+    [patched(await leafOf(issuer), pkcs1, pss).der, issuer.der],
+    /^Cannot read certificate 1 of the chain: ./,
+  );
+});
+
 test("a key of an unknown algorithm is found when the chain is, and the certificate is named", async () => {
   const [ecPublicKey, unknown] = ["06072a8648ce3d0201", "06072a8648ce3d027f"];
   assertMalformed([patched(leaf, ecPublicKey, unknown).der], /^Cannot read certificate 1 of the chain: ./);
