@@ -1,7 +1,10 @@
 import { existsSync, readFileSync } from "node:fs";
 import { runCommandLine } from "./lib/cli/command_line.ts";
 import type { CommandContext } from "./lib/command.ts";
+import { IMPORT } from "./lib/commands/import.ts";
+import { LIST } from "./lib/commands/list.ts";
 import { PROVISION } from "./lib/commands/provision.ts";
+import { REQUEST } from "./lib/commands/request.ts";
 import { SERVE } from "./lib/commands/serve.ts";
 import { PIN_VARIABLES } from "./lib/config/pin.ts";
 import { distinguishedNameFault } from "./lib/credential/distinguished_name.ts";
@@ -28,7 +31,7 @@ for (const name of PIN_VARIABLES) delete process.env[name];
 process.stdout.on("error", () => {});
 
 const code = await runCommandLine(process.argv.slice(2), {
-  commands: [SERVE, PROVISION],
+  commands: [SERVE, PROVISION, REQUEST, IMPORT, LIST],
   standard: SERVE.name,
   version: packageVersion(),
   context,

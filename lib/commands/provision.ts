@@ -2,6 +2,7 @@ import { type Command, type CommandContext, type CommandOptions, readCredentialC
 import type { Environment } from "../config/settings.ts";
 import { ChainFile } from "../credential/chain_file.ts";
 import { openCredential } from "../credential/open_credential.ts";
+import { nameText } from "../credential/printable.ts";
 import { EXIT, type ExitCode } from "../exit_codes.ts";
 import { TokenCrypto } from "../hsm/token_crypto.ts";
 import { withProgress } from "./progress.ts";
@@ -50,7 +51,7 @@ async function provision(context: CommandContext, options: CommandOptions): Prom
       key: hadKey ? "found" : "made",
       chain: file.path,
       certificate: hadChain ? "found" : "made",
-      subject: chain.leaf.subject.replaceAll("\n", ", "),
+      subject: nameText(chain.leaf.subject),
       notAfter: chain.notAfter.toISOString(),
     };
   });

@@ -53,6 +53,9 @@ const FILE_SETTINGS: readonly string[] = [
   "CORS_ORIGINS",
   "MAX_BODY_BYTES",
 ];
+/** Good enough for a certificate of one's own, and not to ask a CA for. */
+export const STANDARD_SUBJECT = "CN=Self-signed document signing certificate (hsm-signer)";
+
 const HSM_SETTINGS: readonly string[] = [
   ...FILE_SETTINGS.filter((name) => name.startsWith("HSM_")),
   "HSM_PIN",
@@ -151,7 +154,7 @@ function readModulePath(settings: Settings, sources: ConfigSources): string {
 
 function readSubject(settings: Settings, sources: ConfigSources): string {
   const subject = settings.text("CERT_SUBJECT");
-  if (subject === undefined) return "CN=Self-signed document signing certificate (hsm-signer)";
+  if (subject === undefined) return STANDARD_SUBJECT;
   const fault = sources.distinguishedNameFault(subject);
   if (fault !== undefined) {
     settings.mistake(

@@ -69,7 +69,7 @@ export class ChainFile {
       return linkIfAbsent(temporary, this.path);
     } catch (error) {
       throw new SignerError(
-        "ERR_CERTIFICATE_NOT_FOUND",
+        "ERR_CERTIFICATE_NOT_WRITTEN",
         `Cannot keep the certificate in ${this.path} (CERT_DIR): ${messageOf(error)}`,
         { cause: error },
       );

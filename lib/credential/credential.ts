@@ -3,6 +3,7 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Signer } from "../signer.ts";
 import type { ProvenChain } from "./chain.ts";
+import { nameText } from "./printable.ts";
 
 /** A key pair that is kept somewhere, such as on a token. */
 export interface StoredKeyPair extends CryptoKeyPair {
@@ -36,7 +37,7 @@ export async function proveCredential(
   if (!fits(signer.algorithm, chain, probe, signature)) {
     throw new SignerError(
       "ERR_CERTIFICATE_KEY_MISMATCH",
-      `Cannot sign with the certificate "${chain.leaf.subject.replaceAll("\n", ", ")}": ` +
+      `Cannot sign with the certificate "${nameText(chain.leaf.subject)}": ` +
         `it is not for the key pair "${label}"`,
     );
   }

@@ -33,7 +33,7 @@ export interface OpenCredentialOptions {
   readonly log: Log;
 }
 
-const PROVISION_COMMAND = "HSM_AUTO_PROVISION=true npm start";
+const PROVISION_COMMAND = "hsm-signer provision";
 
 /**
  * The credential of a key label, proven: its key pair on the token and its chain in `CERT_DIR`. With

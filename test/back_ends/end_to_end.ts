@@ -167,7 +167,7 @@ export function endToEndSuite(backEnd: BackEnd): void {
 
   test("a key that is missing stops the start, and the sentence names what to do", async () => {
     const complaint = await complaintOf({ ...base, HSM_KEY_LABEL: backEnd.keyLabel("nobody") }, EXIT.failed);
-    assert.match(complaint, /nobody" .*there are .*".*HSM_AUTO_PROVISION=true npm start/);
+    assert.match(complaint, /nobody" .*there are .*".*hsm-signer provision/);
   });
 
   test("a port that is taken is named with its setting", async () => {

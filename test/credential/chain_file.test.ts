@@ -202,7 +202,7 @@ test("a directory that cannot be made is refused with its path and CERT_DIR", ()
   for (const directory of [regularFile, join(regularFile, "certs"), join(regularFile, "a", "b")]) {
     const file = new ChainFile(directory, "key");
     const message = new RegExp(`^Cannot keep the certificate in ${file.path} \\(CERT_DIR\\): E`);
-    assert.throws(() => file.create(chain), { code: "ERR_CERTIFICATE_NOT_FOUND", message });
+    assert.throws(() => file.create(chain), { code: "ERR_CERTIFICATE_NOT_WRITTEN", message });
     assert.equal(file.exists(), false);
   }
 });
@@ -210,7 +210,10 @@ test("a directory that cannot be made is refused with its path and CERT_DIR", ()
 test("a file that cannot be made leaves nothing behind in its directory", () => {
   const directory = freshDirectory();
   const file = new ChainFile(directory, "there-is-no-such-directory/key");
-  assert.throws(() => file.create(chain), { code: "ERR_CERTIFICATE_NOT_FOUND", message: /CERT_DIR.*ENOENT/ });
+  assert.throws(() => file.create(chain), {
+    code: "ERR_CERTIFICATE_NOT_WRITTEN",
+    message: /CERT_DIR.*ENOENT/,
+  });
   assert.deepEqual(readdirSync(directory), []);
 });
 
