@@ -1,6 +1,7 @@
 import { describe } from "node:test";
 import type { BackEnd } from "../support/back_ends.ts";
 import { callsPerSignatureSuite } from "./calls_per_signature.ts";
+import { commandSuite } from "./commands.ts";
 import { endToEndSuite } from "./end_to_end.ts";
 import { refusedPinSuite, refusedStartSuite } from "./refused_pin.ts";
 import { reloadSuite } from "./reload.ts";
@@ -16,7 +17,7 @@ export type Suite = (backEnd: BackEnd) => void;
 export const TOKEN_SUITES: readonly Suite[] = [tokenSuite, tokenCryptoSuite, signerContractSuite];
 
 /** With the token in the service's process. */
-export const SERVICE_SUITES: readonly Suite[] = [endToEndSuite, reloadSuite];
+export const SERVICE_SUITES: readonly Suite[] = [endToEndSuite, commandSuite, reloadSuite];
 
 /**
  * For tokens that were made to be tested. Another one's user could be locked by wrong PINs, pkcs11-spy would write
