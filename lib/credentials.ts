@@ -25,6 +25,7 @@ export interface ServedCredential {
 /** The length of an Adobe placeholder as the Web SDK makes it by default is 16,385 bytes. */
 const DEFAULT_PLACEHOLDER_BYTES = 16_384;
 const DAY_MS = 86_400_000;
+/** From so many days before the end on. */
 const EXPIRY_WARNING_DAYS = 30;
 
 /** Some of the credentials of a configuration cannot be served; one sentence for each. */
@@ -126,14 +127,22 @@ export function describeCredential({ signer }: ServedCredential, now: Date): Rec
     credential: credential.label,
     algorithm: `${algorithm.key.name} ${algorithm.scheme} ${algorithm.hash.name}`,
     certificateNotAfter: credential.chain.notAfter.toISOString(),
-    ...(days < EXPIRY_WARNING_DAYS ? { warning: expiryText(days) } : {}),
+    ...(expiresSoon(signer, now) ? { warning: expiryText(days) } : {}),
     maxContainerBytes: maxContainerLength,
   };
 }
 
+function timeLeft({ credential }: DocumentSigner, now: Date): number {
+  return credential.chain.notAfter.getTime() - now.getTime();
+}
+
 /** Whole days; negative when it is over. */
-function daysLeft({ credential }: DocumentSigner, now: Date): number {
-  return Math.floor((credential.chain.notAfter.getTime() - now.getTime()) / DAY_MS);
+function daysLeft(signer: DocumentSigner, now: Date): number {
+  return Math.floor(timeLeft(signer, now) / DAY_MS);
+}
+
+function expiresSoon(signer: DocumentSigner, now: Date): boolean {
+  return timeLeft(signer, now) <= EXPIRY_WARNING_DAYS * DAY_MS;
 }
 
 function expiryText(days: number): string {
@@ -151,8 +160,8 @@ function warnOfLargeContainers({ credential, maxContainerLength }: DocumentSigne
 }
 
 function warnOfExpiry(signer: DocumentSigner, now: Date, log: Log): void {
+  if (!expiresSoon(signer, now)) return;
   const days = daysLeft(signer, now);
-  if (days >= EXPIRY_WARNING_DAYS) return;
   const { label, chain } = signer.credential;
   log(days < 0 ? "error" : "warning", days < 0 ? "certificate.expired" : "certificate.expires", {
     credential: label,
