@@ -9,7 +9,7 @@ import type { Log } from "./log.ts";
 export interface OpenCredentialsOptions {
   readonly config: Pick<Config, "credentials" | "autoProvision" | "certificate">;
   readonly keys: KeyStore;
-  /** Signs with the private keys of `keys`. */
+  /** Signs certificates with the private keys of `keys`. */
   readonly crypto: Crypto;
   readonly now: () => Date;
   readonly log: Log;

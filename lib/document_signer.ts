@@ -2,6 +2,7 @@ import { type AttributeEvent, CMS_PROFILE } from "./cms/attributes.ts";
 import { SignedDataBuilder } from "./cms/signed_data.ts";
 import type { Credential } from "./credential/credential.ts";
 import { SignerError } from "./errors.ts";
+import type { SignTimings } from "./signer.ts";
 
 /**
  * Signs digests of documents with one credential: digest → signed attributes → signature → SignedData.
@@ -42,15 +43,16 @@ export class DocumentSigner {
 
   /**
    * @param digest of the byte range, of the credential's hash
+   * @param timings takes what the signature took
    * @returns the detached SignedData in its ContentInfo, DER
    * @throws SignerError when the signer cannot sign now, or the chain has expired
    */
-  async sign(digest: Uint8Array): Promise<Uint8Array> {
+  async sign(digest: Uint8Array, timings?: SignTimings): Promise<Uint8Array> {
     const time = this.#now();
     if (time > this.credential.chain.notAfter) throw this.expiry();
     const event: AttributeEvent = { digest, time };
     const attributes = this.#builder.signedAttributes(event);
-    const signature = await this.credential.signer.sign(attributes);
+    const signature = await this.credential.signer.sign(attributes, timings);
     return this.#builder.container(attributes, signature);
   }
 }

@@ -4,7 +4,7 @@ import { Credentials, describeCredential, type ServedCredential } from "./creden
 import { messageOf, SignerError } from "./errors.ts";
 import { Token } from "./hsm/token.ts";
 import { TokenCrypto } from "./hsm/token_crypto.ts";
-import type { HttpHandler } from "./http/exchange.ts";
+import type { Answered, HttpHandler } from "./http/exchange.ts";
 import { HttpServer, type HttpServerOptions } from "./http/http_server.ts";
 import { createRoutes, type RoutedCredential } from "./http/routes.ts";
 import type { Log } from "./log.ts";
@@ -159,14 +159,15 @@ class RunningService implements Service {
       readiness: () => this.#readiness.check(),
       facts: () => ({ ...this.#facts(), sessions: this.#token.sessions }),
       corsOrigins: config.http.corsOrigins,
+      observe: (answered) => this.#log("info", "request", requestLine(answered)),
       log: this.#log,
     });
   }
 
   /** One signature with the default credential. */
   #probe(): Promise<unknown> {
-    const { hash, sign } = routed(this.#present.standard);
-    return sign(randomBytes(hash.length));
+    const { signer } = this.#present.standard;
+    return signer.sign(randomBytes(signer.credential.signer.algorithm.hash.length));
   }
 
   get #present(): Credentials {
@@ -184,8 +185,14 @@ class RunningService implements Service {
 }
 
 function routed({ signer, certificatePem }: ServedCredential): RoutedCredential {
-  const { hash } = signer.credential.signer.algorithm;
-  return { hash, certificatePem, sign: (digest) => signer.sign(digest) };
+  const { label, chain } = signer.credential;
+  return {
+    label,
+    hash: signer.credential.signer.algorithm.hash,
+    serialNumber: chain.leaf.serialNumber.toLowerCase(),
+    certificatePem,
+    sign: (digest, timings) => signer.sign(digest, timings),
+  };
 }
 
 async function listen(options: HttpServerOptions): Promise<HttpServer> {
@@ -212,4 +219,14 @@ function unchangeable(former: Config, next: Config): readonly string[] {
     MAX_BODY_BYTES: former.http.maxBodyBytes !== next.http.maxBodyBytes,
   };
   return Object.keys(differs).filter((name) => differs[name]);
+}
+
+/** The log's line of a request: durations in milliseconds, to the hundredth. */
+function requestLine({ facts, totalMs, ...answered }: Answered): Record<string, unknown> {
+  const { timings, ...known } = facts;
+  const durations = Object.entries({ ...timings, totalMs }).map(([name, ms]) => [
+    name,
+    Number(ms.toFixed(2)),
+  ]);
+  return { ...answered, ...known, ...Object.fromEntries(durations) };
 }

@@ -9,7 +9,6 @@ import { readCertificates } from "../credential/received_certificates.ts";
 import { messageOf, SignerError } from "../errors.ts";
 import { EXIT, type ExitCode } from "../exit_codes.ts";
 import { TokenCrypto } from "../hsm/token_crypto.ts";
-import { webCryptoSigner } from "../web_crypto_signer.ts";
 import { existingKeyPair } from "./existing_key_pair.ts";
 import { withToken } from "./with_token.ts";
 
@@ -47,7 +46,7 @@ async function importChain(
     const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
     const assembled = assembleChain({ certificates: received, publicKey, now });
     const proven = proveChain(assembled.certificates, now);
-    await proveCredential(label, webCryptoSigner(crypto, keys.privateKey, algorithm), proven, keys);
+    await proveCredential(label, token.signer(keys, algorithm), proven, keys);
     return {
       chain: assembled.certificates,
       warnings: assembled.warnings,

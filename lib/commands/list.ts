@@ -15,8 +15,6 @@ import { messageOf } from "../errors.ts";
 import { EXIT, type ExitCode } from "../exit_codes.ts";
 import type { ListedKey } from "../hsm/key_list.ts";
 import type { Token } from "../hsm/token.ts";
-import { TokenCrypto } from "../hsm/token_crypto.ts";
-import { webCryptoSigner } from "../web_crypto_signer.ts";
 import { table } from "./table.ts";
 import { withToken } from "./with_token.ts";
 
@@ -98,7 +96,7 @@ async function proofOf(
     const algorithm = algorithmFor(label, key, config);
     const pair = algorithm && token.findKeyPair(label, algorithm);
     if (algorithm === undefined || pair === undefined) return `${key.algorithm} is not a kind to sign with`;
-    const signer = webCryptoSigner(new TokenCrypto(token), pair.privateKey, algorithm);
+    const signer = token.signer(pair, algorithm);
     await proveCredential(label, signer, proveChain(certificates, now), pair);
     return "proven";
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { webCryptoSigner } from "../web_crypto_signer.ts";
+import type { Signer } from "../signer.ts";
 import { earliestEnd, type ProvenChain, proveChain } from "./chain.ts";
 import { ChainFile } from "./chain_file.ts";
 import { type Credential, proveCredential, type StoredKeyPair } from "./credential.ts";
@@ -14,13 +14,15 @@ export interface KeyStore {
   findKeyPair(label: string, algorithm: SignatureAlgorithm): StoredKeyPair | undefined;
   /** The pair with this label, made where there is none. */
   provisionKeyPair(label: string, algorithm: SignatureAlgorithm): Promise<StoredKeyPair>;
+  /** Signs with a pair that was found. */
+  signer(pair: StoredKeyPair, algorithm: SignatureAlgorithm): Signer;
   /** A pair that was found is not in use any more. */
   forget(pair: StoredKeyPair): void;
 }
 
 export interface OpenCredentialOptions {
   readonly keys: KeyStore;
-  /** Signs with the private keys of `keys`. */
+  /** Signs certificates with the private keys of `keys`. */
   readonly crypto: Crypto;
   readonly label: string;
   readonly algorithm: SignatureAlgorithm;
@@ -59,7 +61,7 @@ async function proveWith(
   file: ChainFile,
   pair: StoredKeyPair,
 ): Promise<Credential> {
-  const { label, algorithm, crypto, log } = options;
+  const { label, algorithm, keys, log } = options;
   for (const warning of pair.warnings) log("warning", "key.exposed", { label, warning });
   if (!file.exists()) await makeCertificate(options, file, pair);
   const chain = proveFile(file, options);
@@ -69,7 +71,7 @@ async function proveWith(
       advice: "unless a root issued it directly, add the certificates between: readers cannot find them",
     });
   }
-  return proveCredential(label, webCryptoSigner(crypto, pair.privateKey, algorithm), chain, pair);
+  return proveCredential(label, keys.signer(pair, algorithm), chain, pair);
 }
 
 /** What is wrong with a certificate is said with the file that it is in. */

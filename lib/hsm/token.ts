@@ -5,6 +5,7 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Secret } from "../secret.ts";
+import type { Signer, SignTimings } from "../signer.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { ConnectionKeeper } from "./connection_keeper.ts";
 import { findKeyLabels, type ListedKey, listKeys } from "./key_list.ts";
@@ -19,7 +20,7 @@ import {
   tokenError,
 } from "./return_codes.ts";
 import type { SessionPoolState } from "./session_pool.ts";
-import type { TokenKey } from "./token_key.ts";
+import { TokenKey } from "./token_key.ts";
 import { signOnSession } from "./token_sign.ts";
 
 export type TokenOptions = ConnectionOptions;
@@ -31,6 +32,14 @@ const KEY_ID_LENGTH = 20;
 /** CloudHSM lets nobody use a new key before a quorum of its HSMs has it. */
 const QUORUM_LIMIT_MS = 5 * 60_000;
 const QUORUM_DELAY_MS = 1_000;
+
+/** One signature, whatever it takes. */
+interface SignWork {
+  readonly key: TokenKey;
+  readonly algorithm: SignatureAlgorithm;
+  readonly data: Buffer;
+  readonly timings: SignTimings;
+}
 
 /** A try at a signature, and the connection that it was made on. */
 interface Attempt {
@@ -119,6 +128,17 @@ export class Token {
     return pair;
   }
 
+  /** A signer with one of its keys: what `webCryptoSigner` over `TokenCrypto` is, by the direct way. */
+  signer({ privateKey }: { readonly privateKey: CryptoKey }, algorithm: SignatureAlgorithm): Signer {
+    if (!(privateKey instanceof TokenKey))
+      throw new TypeError("Cannot sign with a key that is not the token's");
+    return {
+      algorithm,
+      sign: async (data, timings) =>
+        algorithm.encodeSignature(await this.sign(privateKey, algorithm, data, timings)),
+    };
+  }
+
   /** Random bytes of the token (C_GenerateRandom). */
   randomBytes(length: number): Buffer {
     return this.#control.generateRandom(length);
@@ -135,20 +155,26 @@ export class Token {
    * more.
    *
    * @param algorithm the key's own row, or for ECDSA that of another hash
+   * @param timings takes what all tries together took
    * @returns r‖s for ECDSA
    * @throws SignerError `ERR_TOKEN_*`, `ERR_PIN_REJECTED`, `ERR_SIGN_TIMEOUT`, `ERR_SIGNATURE_WRONG`, `ERR_KEY_*`
    */
-  async sign(key: TokenKey, algorithm: SignatureAlgorithm, data: Uint8Array): Promise<Buffer> {
-    const bytes = Buffer.from(data);
+  async sign(
+    key: TokenKey,
+    algorithm: SignatureAlgorithm,
+    data: Uint8Array,
+    timings: SignTimings = { queueMs: 0, tokenMs: 0 },
+  ): Promise<Buffer> {
+    const work: SignWork = { key, algorithm, data: Buffer.from(data), timings };
     const first: Attempt = { connection: this.#keeper.current };
     try {
-      return await this.#signOnce(key, algorithm, bytes, first);
+      return await this.#signOnce(work, first);
     } catch (error) {
       if (!(await this.#isWorthAnotherTry(error, first))) throw tokenError("sign", error);
     }
     const second: Attempt = { connection: this.#keeper.current, fresh: true };
     try {
-      return await this.#signOnce(key, algorithm, bytes, second);
+      return await this.#signOnce(work, second);
     } catch (error) {
       this.#recoverForOthers(error, second);
       throw tokenError("sign at the second try", error);
@@ -164,11 +190,16 @@ export class Token {
     return this.#keeper.current.control;
   }
 
-  #signOnce(key: TokenKey, algorithm: SignatureAlgorithm, data: Buffer, attempt: Attempt): Promise<Buffer> {
+  #signOnce({ key, algorithm, data, timings }: SignWork, attempt: Attempt): Promise<Buffer> {
     const { nodeName } = algorithm.hash;
     const input = Buffer.from(algorithm.mechanismInput(createHash(nodeName).update(data).digest()));
+    const asked = performance.now();
     return this.#withSession(attempt, key, async (session) => {
-      const signature = await signOnSession(session, key.p11Object.handle, algorithm, input);
+      const lent = performance.now();
+      timings.queueMs += lent - asked;
+      const signature = await signOnSession(session, key.p11Object.handle, algorithm, input).finally(() => {
+        timings.tokenMs += performance.now() - lent;
+      });
       if (!verify(nodeName, data, { key: key.publicKeyObject, ...algorithm.verifyOptions }, signature)) {
         throw new SignerError("ERR_SIGNATURE_WRONG", "Cannot sign: the token's signature does not verify");
       }

@@ -1,3 +1,6 @@
+import type { SignerError } from "../errors.ts";
+import type { SignTimings } from "../signer.ts";
+
 /** A request and its reply as values: all that the handlers know of HTTP. */
 
 /** Takes the body piece by piece. */
@@ -6,7 +9,23 @@ export interface BodySink {
   write(chunk: Buffer): void;
 }
 
+/** What is worth remembering of a request; whoever learns something of it writes it here. */
+export interface RequestFacts {
+  /** Label. */
+  credential?: string;
+  /** Of the document, in hexadecimal digits. */
+  digest?: string;
+  /** Of the signer's certificate, in hexadecimal digits. */
+  certificateSerial?: string;
+  readonly timings: SignTimings;
+}
+
 export interface HttpRequest {
+  /** The client's own where it gave a good one; otherwise a new one. */
+  readonly id: string;
+  readonly facts: RequestFacts;
+  /** Why it cannot be answered at all. */
+  readonly fault: SignerError | undefined;
   readonly method: string;
   /** Without the query. */
   readonly path: string;
@@ -31,6 +50,21 @@ export interface HttpReply {
   /** By lower-case name. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array;
+  /** Of a problem; not sent, it is in the body. */
+  readonly code?: string;
+}
+
+/** A request that was answered. */
+export interface Answered {
+  readonly id: string;
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+  /** Of the problem, where it was one. */
+  readonly code?: string;
+  /** From the end of its head to the reply, in milliseconds. */
+  readonly totalMs: number;
+  readonly facts: RequestFacts;
 }
 
 export type HttpHandler = (request: HttpRequest) => HttpReply | Promise<HttpReply>;

@@ -7,6 +7,7 @@ import { Connections } from "./connections.ts";
 import type { HttpHandler, HttpReply } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
 import { headFault, pathOf, queryParameter } from "./request_head.ts";
+import { requestIdOf } from "./request_id.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -121,12 +122,10 @@ export class HttpServer {
     const { maxBodyBytes, handler, log } = this.#options;
     this.#connections.expect(request.socket, response);
     try {
-      const fault = headFault(request);
-      if (fault !== undefined) {
-        await this.#send(request, response, problemReply(fault), bodyIsRead);
-        return;
-      }
       const reply = await handler({
+        id: requestIdOf(request),
+        facts: { timings: { queueMs: 0, tokenMs: 0 } },
+        fault: headFault(request),
         method: request.method ?? "",
         path: pathOf(request),
         query: (name) => queryParameter(request, name),

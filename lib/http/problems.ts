@@ -108,6 +108,7 @@ export function problemReply(
   const code = known !== undefined && error instanceof SignerError ? error.code : "ERR_INTERNAL";
   return {
     status,
+    code,
     headers: {
       ...headers,
       "content-type": "application/problem+json",

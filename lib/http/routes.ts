@@ -1,9 +1,11 @@
 import type { HashAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
+import type { SignTimings } from "../signer.ts";
 import { withCors } from "./cors.ts";
-import type { HttpHandler, HttpReply, HttpRequest } from "./exchange.ts";
+import type { Answered, HttpHandler, HttpReply, HttpRequest } from "./exchange.ts";
 import { negotiate } from "./media_types.ts";
+import { observed } from "./observed.ts";
 import { problemReply } from "./problems.ts";
 import { readDigest } from "./sign_request.ts";
 
@@ -19,14 +21,22 @@ export interface Routes {
   /** Facts for a person who asks whether the service can sign, and why not. */
   facts(): Readonly<Record<string, unknown>>;
   readonly corsOrigins: readonly string[];
+  /** Told of every request when it is answered. */
+  observe(answered: Answered): void;
   readonly log: Log;
 }
 
 /** What a request has to do with a credential. */
 export interface RoutedCredential {
+  readonly label: string;
   readonly hash: HashAlgorithm;
-  /** @returns the SignedData over a digest, DER */
-  sign(digest: Uint8Array): Promise<Uint8Array>;
+  /** Of the leaf, in hexadecimal digits. */
+  readonly serialNumber: string;
+  /**
+   * @param timings takes what the signature took
+   * @returns the SignedData over a digest, DER
+   */
+  sign(digest: Uint8Array, timings: SignTimings): Promise<Uint8Array>;
   /** The certificate chain, PEM, leaf first. */
   readonly certificatePem: string;
 }
@@ -46,15 +56,13 @@ export function createRoutes(routes: Routes): HttpHandler {
     ["/readyz", readable(() => ready(routes))],
   ]);
   const methodsOf = (path: string): string[] => Object.keys(paths.get(path) ?? {});
-  return withCors(
-    (request) => dispatch(paths.get(request.path), request, routes.log),
-    routes.corsOrigins,
-    methodsOf,
-  );
+  const dispatching: HttpHandler = (request) => dispatch(paths.get(request.path), request, routes.log);
+  return observed(withCors(dispatching, routes.corsOrigins, methodsOf), routes.observe);
 }
 
 async function dispatch(methods: Methods | undefined, request: HttpRequest, log: Log): Promise<HttpReply> {
   try {
+    if (request.fault !== undefined) throw request.fault;
     if (methods === undefined) throw new SignerError("ERR_NOT_FOUND", "Cannot find this path");
     const handler = methods[request.method];
     if (handler !== undefined) return await handler(request);
@@ -68,14 +76,19 @@ async function dispatch(methods: Methods | undefined, request: HttpRequest, log:
     );
   } catch (error) {
     const reply = problemReply(error, NOT_STORED);
-    if (reply.status >= 500) log("error", "request.failed", { path: request.path, error });
+    if (reply.status >= 500) log("error", "request.failed", { id: request.id, path: request.path, error });
     return reply;
   }
 }
 
 async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
+  const { facts } = request;
   const credential = routes.credential(request.query("credential"));
-  const signedData = await credential.sign(await readDigest(request, credential.hash));
+  facts.credential = credential.label;
+  const digest = await readDigest(request, credential.hash);
+  facts.digest = digest.toString("hex");
+  facts.certificateSerial = credential.serialNumber;
+  const signedData = await credential.sign(digest, facts.timings);
   const type = negotiate(request.header("accept"), ["application/json", ...DER_TYPES]);
   const isDer = DER_TYPES.includes(type);
   return {

@@ -16,7 +16,7 @@ const JSON_TYPE = "application/json";
  * @returns the digest, `hash.length` bytes
  * @throws SignerError with a code of the request
  */
-export async function readDigest(request: HttpRequest, hash: HashAlgorithm): Promise<Uint8Array> {
+export async function readDigest(request: HttpRequest, hash: HashAlgorithm): Promise<Buffer> {
   const encoding = request.header("content-encoding");
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") {
     throw new SignerError("ERR_CONTENT_ENCODING", "Cannot read the request: Content-Encoding must be absent");
@@ -31,13 +31,13 @@ export async function readDigest(request: HttpRequest, hash: HashAlgorithm): Pro
   );
 }
 
-async function readRawDocument(request: HttpRequest, hash: HashAlgorithm): Promise<Uint8Array> {
+async function readRawDocument(request: HttpRequest, hash: HashAlgorithm): Promise<Buffer> {
   const document = new DocumentDigest(hash);
   await request.readBody(document);
   return document.digest();
 }
 
-async function readJson(request: HttpRequest, hash: HashAlgorithm): Promise<Uint8Array> {
+async function readJson(request: HttpRequest, hash: HashAlgorithm): Promise<Buffer> {
   const document = new DocumentDigest(hash);
   const json = new JsonDocumentSink((bytes) => document.write(bytes));
   await request.readBody(json);

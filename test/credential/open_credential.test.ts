@@ -7,6 +7,7 @@ import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithm
 import type { Credential } from "../../lib/credential/credential.ts";
 import { type KeyStore, openCredential } from "../../lib/credential/open_credential.ts";
 import { type ErrorCode, SignerError } from "../../lib/errors.ts";
+import type { Signer } from "../../lib/signer.ts";
 import {
   daysFromNow,
   intermediateCa,
@@ -329,6 +330,7 @@ test("the key store is asked for the label and the algorithm of the configuratio
       return stage.keys.findKeyPair(label);
     },
     provisionKeyPair: () => Promise.reject(new Error("nobody asked for a key")),
+    signer: (pair, algorithm) => stage.keys.signer(pair, algorithm),
     forget: () => {},
     keyLabels: () => [],
   };
@@ -349,13 +351,21 @@ test("what the token refuses goes out as it is, and leaves no certificate", asyn
   assert.equal(existsSync(stage.chainPath), false);
 
   putChain(stage, pemOf(await selfSignedLeaf({ keys: stage.pair })));
-  await assert.rejects(open(stage, { crypto }), refusal);
+  class RefusingStore extends SoftwareKeyStore {
+    override signer(): Signer {
+      return { algorithm: P256, sign: () => Promise.reject(refusal) };
+    }
+  }
+  const refusing = new RefusingStore();
+  refusing.pairs.set(LABEL, { ...stage.pair, warnings: [] });
+  await assert.rejects(open(stage, { keys: refusing }), refusal);
 
   const empty = emptyStage();
   const keys: KeyStore = {
     keyLabels: () => [],
     findKeyPair: () => undefined,
     provisionKeyPair: () => Promise.reject(refusal),
+    signer: () => ({ algorithm: P256, sign: () => Promise.reject(refusal) }),
     forget: () => {},
   };
   await assert.rejects(open(empty, { keys, autoProvision: true }), refusal);

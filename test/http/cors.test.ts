@@ -86,7 +86,7 @@ describe("With origins in the configuration,", () => {
   const permission = (origin: string): Record<string, string> => ({
     vary: "Origin",
     "access-control-allow-origin": origin,
-    "access-control-expose-headers": "retry-after",
+    "access-control-expose-headers": "retry-after, x-request-id",
   });
 
   it("each of them, and no more than it, may read the replies.", async () => {
@@ -112,7 +112,7 @@ describe("With origins in the configuration,", () => {
       assert.deepEqual(corsFields(reply), {
         ...permission(APP),
         "access-control-allow-methods": allowed,
-        "access-control-allow-headers": "accept, authorization, content-type",
+        "access-control-allow-headers": "accept, authorization, content-type, x-request-id",
         "access-control-max-age": "600",
       });
     });
@@ -175,13 +175,13 @@ describe("With * in the configuration,", () => {
       assert.equal(reply?.status, 200);
       const permission = {
         "access-control-allow-origin": "*",
-        "access-control-expose-headers": "retry-after",
+        "access-control-expose-headers": "retry-after, x-request-id",
       };
       assert.deepEqual(corsFields(reply), permission);
       assert.deepEqual(corsFields(await send(preflightFrom(origin))), {
         ...permission,
         "access-control-allow-methods": "POST",
-        "access-control-allow-headers": "accept, authorization, content-type",
+        "access-control-allow-headers": "accept, authorization, content-type, x-request-id",
         "access-control-max-age": "600",
       });
     });

@@ -9,6 +9,8 @@ const hashes = { standard: "SHA-256", "another one+": "SHA-384" } as const;
 
 function routed(label: keyof typeof hashes): RoutedCredential {
   return {
+    label,
+    serialNumber: "01",
     hash: signatureAlgorithm("P-256", hashes[label]).hash,
     sign: async () => Buffer.from(label),
     certificatePem: `certificate of ${label}`,

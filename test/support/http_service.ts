@@ -33,12 +33,15 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
   const { log, events } = recordingLog();
   const handler = createRoutes({
     credential: () => ({
+      label: credential.label,
+      serialNumber: credential.chain.leaf.serialNumber,
       hash: algorithm.hash,
-      sign: options.sign ?? ((digest) => signer.sign(digest)),
+      sign: options.sign ?? ((digest, timings) => signer.sign(digest, timings)),
       certificatePem,
     }),
     readiness: async () => {},
     facts: () => ({}),
+    observe: (answered) => log("info", "request", { ...answered }),
     corsOrigins: [],
     log,
     ...options.routes,

@@ -4,6 +4,7 @@ import { proveChain } from "../../lib/credential/chain.ts";
 import { type Credential, proveCredential, type StoredKeyPair } from "../../lib/credential/credential.ts";
 import type { KeyStore } from "../../lib/credential/open_credential.ts";
 import { createSelfSigned } from "../../lib/credential/self_signed.ts";
+import type { Signer } from "../../lib/signer.ts";
 import { webCryptoSigner } from "../../lib/web_crypto_signer.ts";
 
 export const softwareCrypto = webcrypto as Crypto;
@@ -33,6 +34,10 @@ export class SoftwareKeyStore implements KeyStore {
     const pair = this.pairs.get(label);
     if (pair !== undefined) this.inUse.add(pair);
     return pair;
+  }
+
+  signer({ privateKey }: StoredKeyPair, algorithm: SignatureAlgorithm): Signer {
+    return webCryptoSigner(softwareCrypto, privateKey, algorithm);
   }
 
   forget(pair: StoredKeyPair): void {
