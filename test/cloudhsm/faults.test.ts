@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { type KeyObject, randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, test } from "node:test";
+import { after, afterEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import pkcs11 from "pkcs11js";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -27,6 +27,7 @@ import { cloudHsmSimulator } from "./simulator.ts";
 const simulator = cloudHsmSimulator();
 const raw = new RawLibrary(simulator);
 const { library } = raw;
+after(() => library.close());
 afterEach(() => simulator.order({ released: true }));
 
 /** A key pair on the token beside the rest. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
-import { after } from "node:test";
 import pkcs11 from "pkcs11js";
+import type { TestToken } from "../support/token.ts";
 import { constant } from "./constants.ts";
 import type { SimulatorSettings } from "./settings.ts";
 import type { Simulator } from "./simulator.ts";
@@ -43,25 +43,25 @@ export const GENERATION: Readonly<Record<Kind, number>> = {
   RSA: pkcs11.CKM_RSA_PKCS_KEY_PAIR_GEN,
 };
 
-/** The simulator in this process, used without anything of the service in between. */
+/** A PKCS#11 library in this process, used without anything of the service in between. */
 export class RawLibrary {
   readonly library: pkcs11.PKCS11 = new pkcs11.PKCS11();
-  readonly #simulator: Simulator;
+  readonly #token: TestToken & Partial<Pick<Simulator, "configure">>;
 
-  constructor(simulator: Simulator) {
-    this.#simulator = simulator;
-    this.library.load(simulator.modulePath);
-    after(() => this.library.close());
+  constructor(token: TestToken & Partial<Pick<Simulator, "configure">>) {
+    this.#token = token;
+    this.library.load(token.modulePath);
   }
 
+  /** @param settings of a simulator */
   initialized<T>(settings: SimulatorSettings, use: (inside: Inside) => T): T {
     const { library } = this;
-    this.#simulator.configure(settings);
+    this.#token.configure?.(settings);
     library.C_Initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
     const end = (): void => library.C_Finalize();
     let result: T;
     try {
-      const [slot = Buffer.alloc(0)] = library.C_GetSlotList(true);
+      const slot = this.#slot();
       result = use({ slot, session: library.C_OpenSession(slot, READ_WRITE) });
     } catch (error) {
       end();
@@ -72,9 +72,18 @@ export class RawLibrary {
     return result;
   }
 
+  #slot(): Buffer {
+    const { label } = this.#token;
+    const slot = this.library
+      .C_GetSlotList(true)
+      .find((each) => this.library.C_GetTokenInfo(each).label.replace(/[\s\0]+$/, "") === label);
+    if (slot === undefined) throw new Error(`There is no token "${label}"`);
+    return slot;
+  }
+
   loggedIn<T>(settings: SimulatorSettings, use: (inside: Inside) => T): T {
     return this.initialized(settings, (inside) => {
-      this.library.C_Login(inside.session, pkcs11.CKU_USER, this.#simulator.pin);
+      this.library.C_Login(inside.session, pkcs11.CKU_USER, this.#token.pin);
       return use(inside);
     });
   }

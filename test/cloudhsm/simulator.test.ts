@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash, randomBytes, verify } from "node:crypto";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { after, describe, test } from "node:test";
 import pkcs11 from "pkcs11js";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { constant, type ReturnValue } from "./constants.ts";
@@ -29,6 +29,7 @@ import { cloudHsmSimulator, compile } from "./simulator.ts";
 const simulator = cloudHsmSimulator();
 const raw = new RawLibrary(simulator);
 const { library } = raw;
+after(() => library.close());
 const PSS = {
   mechanism: pkcs11.CKM_RSA_PKCS_PSS,
   parameter: {

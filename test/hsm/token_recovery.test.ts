@@ -5,9 +5,10 @@ import { setTimeout as delay } from "node:timers/promises";
 import * as graphene from "graphene-pk11";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import type { ErrorCode } from "../../lib/errors.ts";
-import { openSession, Pkcs11Module } from "../../lib/hsm/module.ts";
+import { Pkcs11Module } from "../../lib/hsm/module.ts";
 import type { ReturnValue } from "../cloudhsm/constants.ts";
 import { cloudHsmSimulator } from "../cloudhsm/simulator.ts";
+import { generateP256, withPlainSession } from "../support/plain_session.ts";
 import { recordingLog } from "../support/recording_log.ts";
 import { openTestToken } from "../support/token.ts";
 import { until } from "../support/until.ts";
@@ -47,13 +48,6 @@ async function signsCorrectly(): Promise<void> {
   assert.ok(verify("sha256", data, options, signature));
 }
 
-/** Does to the token what somebody else on it could do. */
-function withPlainSession(use: (session: graphene.Session) => void): void {
-  const session = openSession(Pkcs11Module.open(simulator.modulePath).slotOfToken(simulator.label));
-  use(session);
-  session.close();
-}
-
 test("a module that fails under 40 callers is initialized again once, and none of them notices", async () => {
   simulator.order({
     calls: [
@@ -73,7 +67,7 @@ test("a module that somebody finalized is initialized again", async () => {
 });
 
 test("a login that somebody ended is made again, and the handles are resolved anew", async () => {
-  withPlainSession((session) => session.logout());
+  withPlainSession(simulator, (session) => session.logout());
   await Promise.all(Array.from({ length: 10 }, signsCorrectly));
   assert.equal(recoveries(), 1);
 });
@@ -131,16 +125,11 @@ for (const [name, before] of [
 }
 
 test("a key that another one took the place of is not used", async () => {
-  withPlainSession((session) => {
+  withPlainSession(simulator, (session) => {
     for (const type of [graphene.ObjectClass.PRIVATE_KEY, graphene.ObjectClass.PUBLIC_KEY]) {
       session.destroy({ class: type, label: "recovering" });
     }
-    const common = { token: true, label: "recovering", id: randomBytes(20) };
-    session.generateKeyPair(
-      graphene.KeyGenMechanism.EC,
-      { ...common, verify: true, paramsEC: Buffer.from("06082a8648ce3d030107", "hex") },
-      { ...common, sign: true },
-    );
+    generateP256(session, { label: "recovering" });
   });
   failing(1, "CKR_KEY_HANDLE_INVALID");
   await assert.rejects(
