@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import { type BackEnd, keyPairFor } from "../support/back_ends.ts";
 import { libraryPath } from "../support/library_paths.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { openTestToken } from "../support/token.ts";
 
+/** One for the process: pkcs11-spy asks for it when it is loaded. */
+const output = join(temporaryDirectory(), "calls");
+
 /** The PKCS#11 functions that were called since the last look, in order. */
-function callsSince(output: string, position: { offset: number }): string[] {
+function callsSince(position: { offset: number }): string[] {
   const text = readFileSync(output, "utf8").slice(position.offset);
   position.offset += text.length;
   return [...text.matchAll(/^\d+: (C_\w+)$/gm)].map(([, name]) => name ?? "");
@@ -22,22 +25,22 @@ const READABLE =
 /** What the token is asked for, written down by pkcs11-spy, which stands before it. */
 export function callsPerSignatureSuite(backEnd: BackEnd): void {
   describe("calls of the token", () => {
-    const output = join(temporaryDirectory(), "calls");
     const modulePath = libraryPath(["pkcs11-spy.so", "pkcs11/pkcs11-spy.so"], "opensc-pkcs11");
     const spied = { ...backEnd, modulePath };
-    // Read when the library is loaded.
-    Object.assign(process.env, { PKCS11SPY: backEnd.modulePath, PKCS11SPY_OUTPUT: output });
+    before(
+      () => void Object.assign(process.env, { PKCS11SPY: backEnd.modulePath, PKCS11SPY_OUTPUT: output }),
+    );
 
     test("a signature costs exactly one C_SignInit and one C_Sign, with every algorithm", async () => {
       const token = openTestToken(spied, { sessions: 2 });
       const position = { offset: 0 };
       for (const algorithm of backEnd.algorithms.filter(({ key }) => key.name !== "RSA-4096")) {
         const { privateKey } = await keyPairFor(token, backEnd, algorithm);
-        callsSince(output, position);
+        callsSince(position);
         for (let count = 0; count < 5; count += 1)
           await token.sign(privateKey, algorithm, Buffer.from(`${count}`));
         assert.deepEqual(
-          callsSince(output, position),
+          callsSince(position),
           Array(5).fill(["C_SignInit", "C_Sign"]).flat(),
           algorithm.key.name,
         );
@@ -62,7 +65,7 @@ export function callsPerSignatureSuite(backEnd: BackEnd): void {
           attributes.filter((attribute) => !READABLE.test(attribute)),
           [],
         );
-        assert.ok(!callsSince(output, position).includes("C_SetAttributeValue"));
+        assert.ok(!callsSince(position).includes("C_SetAttributeValue"));
         await token.close(1000);
       });
     }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import pkcs11 from "pkcs11js";
-import type { ReturnValue } from "../cloudhsm/constants.ts";
+import { type ReturnValue, returnValueName } from "../cloudhsm/constants.ts";
 import {
   type Attributes,
   CURVES,
@@ -143,8 +143,7 @@ function codeOf(call: () => unknown): string {
     return "CKR_OK";
   } catch (error) {
     const { code, message } = error as { code?: unknown; message?: unknown };
-    const name = /CKR_\w+/.exec(String(message))?.[0];
-    return name ?? (typeof code === "number" ? `0x${code.toString(16)}` : String(message));
+    return typeof code === "number" ? returnValueName(code) : String(message);
   }
 }
 

@@ -12,3 +12,12 @@ export function constant(name: string): number {
   if (typeof value !== "number") throw new TypeError(`${name} is not a constant of pkcs11js`);
   return value;
 }
+
+/** The name of a return value; in hexadecimal where it has none. */
+export function returnValueName(code: number): string {
+  const known = Object.entries(pkcs11).find(
+    ([name, value]) => name.startsWith("CKR_") && value === code,
+  )?.[0];
+  const missing = [...MISSING_CONSTANTS].find(([, value]) => value === code)?.[0];
+  return known ?? missing ?? `0x${code.toString(16)}`;
+}

@@ -8,11 +8,11 @@ import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithm
 import { Token } from "../../lib/hsm/token.ts";
 import { Secret } from "../../lib/secret.ts";
 import { ALL_ALGORITHMS } from "../support/algorithms.ts";
+import { fails } from "../support/fails.ts";
 import { judgeSignedData } from "../support/judges.ts";
 import { recordingLog } from "../support/recording_log.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { openTestToken } from "../support/token.ts";
-import { CODE_SWITCHES } from "./settings.ts";
 import { cloudHsmSimulator } from "./simulator.ts";
 
 /** For services in processes of their own; made first, since this process's environment is the latest one's. */
@@ -20,8 +20,6 @@ const apart = cloudHsmSimulator();
 const simulator = cloudHsmSimulator();
 const p256 = signatureAlgorithm("P-256", "SHA-256");
 const rsa = signatureAlgorithm("RSA-2048", "SHA-256");
-const isCode = (code: string, message: RegExp) => (error: unknown) =>
-  error instanceof Error && "code" in error && error.code === code && message.test(error.message);
 
 describe("one login", () => {
   const token = openTestToken(simulator);
@@ -45,36 +43,7 @@ describe("one login", () => {
   });
 });
 
-describe("on every setting of what is not documented", () => {
-  for (const pinForm of CODE_SWITCHES.PIN_FORM) {
-    test(`a PIN without a user, refused with ${pinForm}, is tried once`, () => {
-      simulator.configure({ codes: { PIN_FORM: pinForm } });
-      const before = { logins: simulator.calls("C_Login"), refused: simulator.pinsRefused() };
-      assert.throws(() => openTestToken({ ...simulator, pin: "4711-wrong" }));
-      assert.equal(simulator.calls("C_Login") - before.logins, 1);
-      assert.equal(simulator.pinsRefused() - before.refused, 1);
-    });
-  }
-
-  for (const code of CODE_SWITCHES.SESSION_COUNT) {
-    test(`with fewer sessions than wanted, refused with ${code}, it signs with those that there are`, async () => {
-      simulator.configure({ sessions: 4, codes: { SESSION_COUNT: code } });
-      const logged = recordingLog();
-      const token = openTestToken(simulator, { sessions: 8, log: logged.log });
-      try {
-        assert.equal(token.sessions.open, 3);
-        assert.ok(logged.events.some(({ event }) => event === "token.fewer_sessions"));
-        const pair = token.findKeyPair("P-256", p256);
-        assert.ok(pair);
-        await Promise.all(
-          Array.from({ length: 20 }, () => token.sign(pair.privateKey, p256, randomBytes(100))),
-        );
-      } finally {
-        await token.close(5_000);
-      }
-    });
-  }
-
+describe("other settings", () => {
   test("where C_SignInit does not ask for the key, a signature costs one request", async () => {
     simulator.configure({ validatesKeyAtInit: false });
     const token = openTestToken(simulator);
@@ -102,13 +71,13 @@ describe("a wrong PIN", () => {
         sessions: 2,
         log: recordingLog().log,
       });
-    assert.throws(() => open("signer:4711-wrong"), isCode("ERR_PIN_REJECTED", /CKR_PIN_INCORRECT/));
+    assert.throws(() => open("signer:4711-wrong"), fails("ERR_PIN_REJECTED", /CKR_PIN_INCORRECT/));
     assert.equal(simulator.calls("C_Login") - before.logins, 1);
     assert.equal(simulator.pinsRefused() - before.refused, 1);
     // The right one is still taken, and the only token needs no label.
     await open(simulator.pin).close(1_000);
     for (const code of ["CKR_PIN_INCORRECT", "CKR_PIN_INCORRECT", "CKR_PIN_LOCKED"]) {
-      assert.throws(() => open("signer:4711-wrong"), isCode("ERR_PIN_REJECTED", new RegExp(code)));
+      assert.throws(() => open("signer:4711-wrong"), fails("ERR_PIN_REJECTED", new RegExp(code)));
     }
   });
 });

@@ -80,3 +80,15 @@ export function environmentOf(settings: SimulatorSettings): Record<string, strin
       .map(([name, value]) => [name, String(value)]),
   );
 }
+
+/** Settings of which each alternative value of each switch is in one at least: they do not depend on each other. */
+export function everyOtherSetting(): SimulatorSettings[] {
+  const alternatives = Math.max(...Object.values(CODE_SWITCHES).map((codes) => codes.length)) - 1;
+  return Array.from({ length: alternatives }, (_, index) => ({
+    codes: Object.fromEntries(
+      Object.entries(CODE_SWITCHES).map(([name, [, ...others]]) => [name, others[index % others.length]]),
+    ),
+    validatesKeyAtInit: index % 2 === 1,
+    checksKeyAvailability: index % 4 < 2,
+  }));
+}
