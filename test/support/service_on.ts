@@ -25,13 +25,13 @@ export async function reloadableServiceOn(
 ): Promise<ReloadableService> {
   const directory = temporaryDirectory();
   const file = join(directory, "settings");
-  const pin = join(directory, "pin");
   const write = (values: Readonly<Record<string, string>>): void => {
     writeFileSync(file, "");
     for (const [name, value] of Object.entries(values)) appendFileSync(file, `${name}=${value}\n`);
   };
-  const { HSM_PIN = "", ...environment } = backEnd.settings;
-  writeFileSync(pin, HSM_PIN);
+  const { HSM_PIN, HSM_PIN_FILE, ...environment } = backEnd.settings;
+  const pin = HSM_PIN_FILE ?? join(directory, "pin");
+  if (HSM_PIN !== undefined) writeFileSync(pin, HSM_PIN);
   write({ HSM_PIN_FILE: pin, CERT_DIR: join(directory, "certs"), ...settings });
   const events: Record<string, unknown>[] = [];
   const service = await startServiceProcess({
