@@ -26,25 +26,19 @@ export async function runCommandLine(
   { commands, standard, version, context }: CommandLineOptions,
 ): Promise<ExitCode | undefined> {
   let code: ExitCode | undefined;
-  const program = new Parser("hsm-signer")
-    .description("Signs digests of PDFs with a key on a PKCS#11 token. Settings: README.md, Configuration.")
-    .version(version)
-    .exitOverride()
-    .configureOutput({
-      writeOut: (text) => context.print(text),
-      // Commander begins with "error: ", and so does nobody else here.
-      writeErr: (text) => context.tell(text.replace(/^error: /, "").trimEnd()),
-    });
+  const program = rootParser(version, context);
+  const groups = new Map<string, Parser>();
   for (const command of commands) {
     const run = async (...given: unknown[]): Promise<void> => {
       const argument = command.argument === undefined ? "" : String(given[0]);
       const options = given[command.argument === undefined ? 0 : 1] as CommandOptions;
       code = await command.run(context, options, argument);
     };
-    addTo(program, command, command.name === standard).action(run);
+    addTo(program, groups, command, command.name === standard).action(run);
   }
   const [first = "-"] = words;
-  if (!first.startsWith("-") && first !== "help" && !commands.some(({ name }) => name === first)) {
+  const isKnown = commands.some(({ name }) => name.split(" ")[0] === first);
+  if (!first.startsWith("-") && first !== "help" && !isKnown) {
     const names = commands.map(({ name }) => name).join(", ");
     context.tell(`"${first}" is not a command; the commands are ${names}.`);
     return EXIT.usage;
@@ -60,11 +54,28 @@ export async function runCommandLine(
   }
 }
 
-function addTo(program: Parser, command: Command, isDefault: boolean): Parser {
-  const parser = program.command(command.name, { isDefault }).summary(command.summary);
+function rootParser(version: string, context: CommandContext): Parser {
+  return new Parser("hsm-signer")
+    .description("Signs digests of PDFs with a key on a PKCS#11 token. Settings: README.md, Configuration.")
+    .version(version)
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.print(text),
+      // Commander begins with "error: ", and so does nobody else here.
+      writeErr: (text) => context.tell(text.replace(/^error: /, "").trimEnd()),
+    });
+}
+
+/** A name of two words is a command of a group. */
+function addTo(program: Parser, groups: Map<string, Parser>, command: Command, isDefault: boolean): Parser {
+  const [first = "", second] = command.name.split(" ");
+  const group = second === undefined ? program : (groups.get(first) ?? program.command(first));
+  if (second !== undefined) groups.set(first, group);
+  const parser = group.command(second ?? first, { isDefault }).summary(command.summary);
   parser.description(command.description ?? command.summary);
   if (command.argument !== undefined) parser.argument(`<${command.argument[0]}>`, command.argument[1]);
-  for (const [flags, description] of [...command.options, ...COMMON_OPTIONS])
+  for (const [flags, description] of [...command.options, ...COMMON_OPTIONS]) {
     parser.option(flags, description);
+  }
   return parser;
 }
