@@ -30,7 +30,7 @@ export type Profile = readonly AttributeProvider[];
 
 const ID_DATA = "1.2.840.113549.1.7.1";
 const ID_CONTENT_TYPE = "1.2.840.113549.1.9.3";
-const ID_MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
+export const ID_MESSAGE_DIGEST = "1.2.840.113549.1.9.4";
 const ID_SIGNING_TIME = "1.2.840.113549.1.9.5";
 const ID_SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47";
 
