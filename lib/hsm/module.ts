@@ -4,9 +4,15 @@ import { messageOf, SignerError } from "../errors.ts";
 import type { Secret } from "../secret.ts";
 import { CKR_USER_ALREADY_LOGGED_IN, dispositionOf, returnCodeOf, tokenError } from "./return_codes.ts";
 
+/** What a library says of itself. */
+export interface LibraryInfo {
+  readonly manufacturer: string;
+  readonly description: string;
+  readonly version: string;
+}
+
 /**
- * A loaded and initialized PKCS#11 library: the one owner of C_Initialize and C_Finalize
- * (PKCS#11 v2.40 §5.4).
+ * A PKCS#11 library: the one owner of C_Initialize and C_Finalize (PKCS#11 v2.40 §5.4).
  */
 export class Pkcs11Module {
   readonly #module: graphene.Module;
@@ -15,14 +21,21 @@ export class Pkcs11Module {
     this.#module = module;
   }
 
-  /**
-   * Loads the library and initializes it for use by several threads. Without CKF_OS_LOCKING_OK the library
-   * is promised a single one, while C_Sign runs on libuv's threads: SoftHSM2 then dies of heap corruption.
-   */
+  /** Loads the library and initializes it. */
   static open(path: string): Pkcs11Module {
-    let module: graphene.Module;
+    const module = Pkcs11Module.load(path);
+    module.initialize();
+    return module;
+  }
+
+  /**
+   * Loads the library; nothing but `initialize` can be done with it then.
+   *
+   * @throws SignerError `ERR_MODULE_UNUSABLE` with what dlopen says
+   */
+  static load(path: string): Pkcs11Module {
     try {
-      module = graphene.Module.load(path);
+      return new Pkcs11Module(graphene.Module.load(path));
     } catch (error) {
       throw new SignerError(
         "ERR_MODULE_UNUSABLE",
@@ -32,12 +45,26 @@ export class Pkcs11Module {
         },
       );
     }
+  }
+
+  /**
+   * Initializes the library for use by several threads. Without CKF_OS_LOCKING_OK it is promised a single one,
+   * while C_Sign runs on libuv's threads: SoftHSM2 then dies of heap corruption.
+   *
+   * @returns what it says of itself, which it does not before
+   */
+  initialize(): LibraryInfo {
     try {
-      module.initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
+      this.#module.initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
     } catch (error) {
-      throw tokenError(`initialize the PKCS#11 library ${path}`, error);
+      throw tokenError(`initialize the PKCS#11 library ${this.#module.libFile}`, error);
     }
-    return new Pkcs11Module(module);
+    const { manufacturerID, libraryDescription, libraryVersion } = this.#module;
+    return {
+      manufacturer: unpadded(manufacturerID),
+      description: unpadded(libraryDescription),
+      version: `${libraryVersion.major}.${libraryVersion.minor}`,
+    };
   }
 
   /**
@@ -61,6 +88,11 @@ export class Pkcs11Module {
         ? `there are ${matching.length}, and HSM_TOKEN_LABEL does not say which`
         : `${matching.length} are labelled "${label}" (HSM_TOKEN_LABEL)`;
     throw new SignerError("ERR_TOKEN_NOT_FOUND", `Cannot choose a token: ${state}; present: ${present}`);
+  }
+
+  /** The labels of the tokens that are there. */
+  tokenLabels(): readonly string[] {
+    return initialized(this.#tokens()).map(({ label }) => label);
   }
 
   /** C_Finalize. The library stays loaded: unloading one that has threads of its own ends in a crash. */
@@ -88,9 +120,14 @@ function describe(slot: graphene.Slot): TokenInSlot {
   const token = slot.getToken();
   return {
     slot,
-    label: token.label.replace(/[\s\0]+$/, ""),
+    label: unpadded(token.label),
     isInitialized: (token.flags & graphene.TokenFlag.TOKEN_INITIALIZED) !== 0,
   };
+}
+
+/** PKCS#11 fills its texts up with blanks; some libraries do with zeros. */
+export function unpadded(text: string): string {
+  return text.replace(/[\s\0]+$/, "");
 }
 
 /** SoftHSM2 always shows one more token, to be initialized; a library that sets no such flag is taken as it is. */

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomInt, verify } from "node:crypto";
+import { randomBytes, randomInt } from "node:crypto";
 import { setTimeout as delay } from "node:timers/promises";
 import type * as graphene from "graphene-pk11";
 import type { SignatureAlgorithm } from "../algorithms.ts";
@@ -21,7 +21,7 @@ import {
 } from "./return_codes.ts";
 import type { SessionPoolState } from "./session_pool.ts";
 import { TokenKey } from "./token_key.ts";
-import { signOnSession } from "./token_sign.ts";
+import { requireValid, signOnSession, tokenInput } from "./token_sign.ts";
 
 export type TokenOptions = ConnectionOptions;
 
@@ -191,8 +191,7 @@ export class Token {
   }
 
   #signOnce({ key, algorithm, data, timings }: SignWork, attempt: Attempt): Promise<Buffer> {
-    const { nodeName } = algorithm.hash;
-    const input = Buffer.from(algorithm.mechanismInput(createHash(nodeName).update(data).digest()));
+    const input = tokenInput(algorithm, data);
     const asked = performance.now();
     return this.#withSession(attempt, key, async (session) => {
       const lent = performance.now();
@@ -200,9 +199,7 @@ export class Token {
       const signature = await signOnSession(session, key.p11Object.handle, algorithm, input).finally(() => {
         timings.tokenMs += performance.now() - lent;
       });
-      if (!verify(nodeName, data, { key: key.publicKeyObject, ...algorithm.verifyOptions }, signature)) {
-        throw new SignerError("ERR_SIGNATURE_WRONG", "Cannot sign: the token's signature does not verify");
-      }
+      requireValid(key, algorithm, data, signature);
       return signature;
     });
   }
