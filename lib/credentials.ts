@@ -23,7 +23,7 @@ export interface ServedCredential {
 }
 
 /** The length of an Adobe placeholder as the Web SDK makes it by default is 16,385 bytes. */
-const DEFAULT_PLACEHOLDER_BYTES = 16_384;
+export const DEFAULT_PLACEHOLDER_BYTES = 16_384;
 const DAY_MS = 86_400_000;
 /** From so many days before the end on. */
 const EXPIRY_WARNING_DAYS = 30;
@@ -122,32 +122,31 @@ export class Credentials {
 export function describeCredential({ signer }: ServedCredential, now: Date): Record<string, unknown> {
   const { credential, maxContainerLength } = signer;
   const { algorithm } = credential.signer;
-  const days = daysLeft(signer, now);
+  const warning = expiryWarning(credential.chain.notAfter, now);
   return {
     credential: credential.label,
     algorithm: `${algorithm.key.name} ${algorithm.scheme} ${algorithm.hash.name}`,
     certificateNotAfter: credential.chain.notAfter.toISOString(),
-    ...(expiresSoon(signer, now) ? { warning: expiryText(days) } : {}),
+    ...(warning === undefined ? {} : { warning }),
     maxContainerBytes: maxContainerLength,
   };
 }
 
-function timeLeft({ credential }: DocumentSigner, now: Date): number {
-  return credential.chain.notAfter.getTime() - now.getTime();
+/** What a person should hear of a chain that ends soon, or has ended. */
+export function expiryWarning(notAfter: Date, now: Date): string | undefined {
+  if (!expiresSoon(notAfter, now)) return undefined;
+  const days = daysLeft(notAfter, now);
+  if (days < 0) return "its certificate chain has expired";
+  return `its certificate chain expires in ${days} ${days === 1 ? "day" : "days"}`;
 }
 
 /** Whole days; negative when it is over. */
-function daysLeft(signer: DocumentSigner, now: Date): number {
-  return Math.floor(timeLeft(signer, now) / DAY_MS);
+function daysLeft(notAfter: Date, now: Date): number {
+  return Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
 }
 
-function expiresSoon(signer: DocumentSigner, now: Date): boolean {
-  return timeLeft(signer, now) <= EXPIRY_WARNING_DAYS * DAY_MS;
-}
-
-function expiryText(days: number): string {
-  if (days < 0) return "its certificate chain has expired";
-  return `its certificate chain expires in ${days} ${days === 1 ? "day" : "days"}`;
+function expiresSoon(notAfter: Date, now: Date): boolean {
+  return notAfter.getTime() - now.getTime() <= EXPIRY_WARNING_DAYS * DAY_MS;
 }
 
 function warnOfLargeContainers({ credential, maxContainerLength }: DocumentSigner, log: Log): void {
@@ -160,9 +159,9 @@ function warnOfLargeContainers({ credential, maxContainerLength }: DocumentSigne
 }
 
 function warnOfExpiry(signer: DocumentSigner, now: Date, log: Log): void {
-  if (!expiresSoon(signer, now)) return;
-  const days = daysLeft(signer, now);
   const { label, chain } = signer.credential;
+  if (!expiresSoon(chain.notAfter, now)) return;
+  const days = daysLeft(chain.notAfter, now);
   log(days < 0 ? "error" : "warning", days < 0 ? "certificate.expired" : "certificate.expires", {
     credential: label,
     notAfter: chain.notAfter.toISOString(),

@@ -11,6 +11,13 @@ export interface ThreadPool {
 }
 
 const LIBUV_DEFAULT_THREADS = 4;
+/** Threads for everything that is not a C_Sign: files, name look-ups. */
+const OTHER_THREADS = 4;
+
+/** Threads that a service with so many sessions needs. */
+export function threadsFor(sessions: number): number {
+  return sessions + OTHER_THREADS;
+}
 
 /** Sees to it, where that is still possible, that the pool has `wanted` threads, and says how many there are. */
 export function sizeThreadPool(wanted: number, environment: NodeJS.ProcessEnv = process.env): ThreadPool {

@@ -5,11 +5,14 @@ import { timingSafeEqual } from "node:crypto";
 export class Secret {
   /** Where it came from, for messages: the name of a setting. */
   readonly origin: string;
+  /** The path of the file that it was read from, if it was. */
+  readonly file: string | undefined;
   readonly #value: string;
 
-  constructor(value: string, origin: string) {
+  constructor(value: string, origin: string, file?: string) {
     this.#value = value;
     this.origin = origin;
+    this.file = file;
   }
 
   /** The value itself. Call it where it is used, and keep the result in no variable that outlives the call. */

@@ -8,12 +8,10 @@ import {
 import { messageOf, sentencesOf } from "../errors.ts";
 import { EXIT } from "../exit_codes.ts";
 import { jsonLog, type Log } from "../log.ts";
-import { endProcess, sizeThreadPool } from "../runtime.ts";
+import { endProcess, sizeThreadPool, threadsFor } from "../runtime.ts";
 import { HungStartError, type Service, startService } from "../service.ts";
 
 const STOP_GRACE_MS = 25_000;
-/** Threads for everything that is not a C_Sign: files, name look-ups. */
-const OTHER_THREADS = 4;
 
 /**
  * Starts the service. SIGHUP has it read its configuration again, SIGTERM and SIGINT stop it. The process ends by
@@ -45,9 +43,9 @@ async function serve(context: CommandContext, options: CommandOptions): Promise<
 }
 
 function warnOfFewThreads(sessions: number, log: Log): void {
-  const { threads } = sizeThreadPool(sessions + OTHER_THREADS);
+  const { threads } = sizeThreadPool(threadsFor(sessions));
   if (threads === undefined || threads >= sessions) return;
-  const advice = `start with UV_THREADPOOL_SIZE=${sessions + OTHER_THREADS}`;
+  const advice = `start with UV_THREADPOOL_SIZE=${threadsFor(sessions)}`;
   log("warning", "thread_pool.small", { threads, sessions, advice });
 }
 

@@ -8,19 +8,20 @@ export const PIN_VARIABLES: readonly string[] = ["HSM_PIN", "PIN"];
 interface FoundPin {
   readonly pin: string;
   readonly origin: string;
+  readonly file?: string;
 }
 
 /** The PIN of C_Login, from the first place that has one. */
 export function readPin(settings: Settings, sources: ConfigSources, modulePath: string): Secret {
   const found = findPin(settings, sources);
   if (found === undefined) return new Secret("", "nowhere");
-  const { pin, origin } = found;
+  const { pin, origin, file } = found;
   if (pin === "") settings.mistake(`${origin} holds no PIN.`);
   else if (/libcloudhsm_pkcs11/.test(modulePath) && !/^[^:]+:./.test(pin)) {
     // A PIN that CloudHSM can only refuse is not tried: refused logins lock the user.
     settings.mistake(`${origin} must hold <crypto user>:<password> for CloudHSM; it has no user part.`);
   }
-  return new Secret(pin, origin);
+  return new Secret(pin, origin, file);
 }
 
 function findPin(settings: Settings, sources: ConfigSources): FoundPin | undefined {
@@ -47,7 +48,7 @@ function pinInFile(
   sources: ConfigSources,
 ): FoundPin | undefined {
   try {
-    return { pin: sources.readFile(path).replace(/\r?\n$/, ""), origin };
+    return { pin: sources.readFile(path).replace(/\r?\n$/, ""), origin, file: path };
   } catch (error) {
     // Without the path: where somebody wrote the PIN itself instead, it would show here.
     settings.mistake(
