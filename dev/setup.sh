@@ -13,6 +13,9 @@ cd "$(dirname "$0")/.."
 
 mode=${1:-test}
 addon=node_modules/pkcs11js/build/Release/pkcs11.node
+# Our own, which npm builds together with the packages.
+own_addon=build/Release/hsm_sign.node
+own_source=lib/hsm/native/sign.c
 missing=''
 
 if command -v apt-get >/dev/null 2>&1; then
@@ -101,7 +104,7 @@ need_test_tools() {
 
 find_missing() {
   missing=''
-  [ "$has_npm_packages" = yes ] || need_compiler_for_npm
+  [ "$has_npm_packages" = yes ] && [ "$has_own_addon" = yes ] || need_compiler_for_npm
   [ "$mode" = packages ] || need_token
   [ "$mode" != test ] || need_test_tools
   missing=${missing# }
@@ -146,17 +149,29 @@ install_missing() {
   fi
 }
 
-install_npm_packages() {
-  say 'installing the npm packages (pkcs11js is compiled: this takes a little while)'
+use_node_headers() {
   prefix=$(node -p 'require("node:path").resolve(process.execPath, "../..")')
   # node-gyp downloads Node's headers unless it is told where they are; most installations have brought them.
   if [ -f "$prefix/include/node/node_api.h" ]; then
     export npm_config_nodedir="$prefix"
   fi
+}
+
+install_npm_packages() {
+  say 'installing the npm packages (pkcs11js is compiled: this takes a little while)'
+  use_node_headers
   # With NODE_ENV=production npm would leave out the compiler and the linter.
   npm ci --include=dev --no-audit --no-fund --loglevel=error </dev/null >/dev/null ||
     fail 'Cannot install the npm packages; npm says why above.'
-  [ -f "$addon" ] || fail 'npm did not build pkcs11js: are install scripts switched off (npm config get ignore-scripts)?'
+  [ -f "$addon" ] && [ -f "$own_addon" ] ||
+    fail 'npm did not build the addons: are install scripts switched off (npm config get ignore-scripts)?'
+}
+
+build_own_addon() {
+  say 'building the addon'
+  use_node_headers
+  npm run --silent build:native </dev/null >/dev/null 2>&1 || fail 'Cannot build the addon: npm run build:native says why.'
+  touch "$own_addon"
 }
 
 case $mode in
@@ -165,10 +180,15 @@ case $mode in
 esac
 require_node
 if npm_packages_present; then has_npm_packages=yes; else has_npm_packages=no; fi
+if [ -f "$own_addon" ] && [ "$own_addon" -nt "$own_source" ]; then has_own_addon=yes; else has_own_addon=no; fi
 find_missing
 if [ -n "$missing" ]; then
   install_missing
   find_missing
   [ -z "$missing" ] || fail "Installed, and yet not found: $missing"
 fi
-[ "$has_npm_packages" = yes ] || install_npm_packages
+if [ "$has_npm_packages" = no ]; then
+  install_npm_packages
+elif [ "$has_own_addon" = no ]; then
+  build_own_addon
+fi

@@ -87,6 +87,16 @@ export class Connection {
     return this.pool.close(graceMs);
   }
 
+  /** C_SignInit and C_Sign; see `NativeSign.sign`. */
+  sign(
+    session: graphene.Session,
+    key: Buffer,
+    algorithm: SignatureAlgorithm,
+    input: Buffer,
+  ): Promise<Buffer> {
+    return this.#module.signatures.sign(session, key, algorithm, input);
+  }
+
   /** Whether the sessions of this connection and its login are still there, as far as the library knows. */
   isAlive(): boolean {
     try {

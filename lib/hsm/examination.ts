@@ -8,8 +8,9 @@ import { findKeyLabels } from "./key_list.ts";
 import { findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { type LibraryInfo, login, openSession, Pkcs11Module } from "./module.ts";
 import { tokenError } from "./return_codes.ts";
+import { beginSignature, endSignature } from "./timed_signature.ts";
 import { type MechanismInfo, readMechanism, readToken, type TokenInfo } from "./token_info.ts";
-import { beginSignature, endSignature, requireValid, signOnSession, tokenInput } from "./token_sign.ts";
+import { requireValid, tokenInput } from "./token_sign.ts";
 
 /** How many sessions could be opened, and why there were no more. */
 export interface SessionCount {
@@ -132,7 +133,7 @@ export class Examination {
         const start = performance.now();
         beginSignature(session, privateKey.p11Object.handle, algorithm);
         const begun = performance.now();
-        await endSignature(session, algorithm, input);
+        endSignature(session, algorithm, input);
         // A library may look the key up at its first use.
         if (made === 0) continue;
         times.init.push(begun - start);
@@ -149,8 +150,13 @@ export class Examination {
       sign: (data) =>
         this.#withSession("sign", async (session) => {
           const input = tokenInput(algorithm, data);
-          const signature = await signOnSession(session, privateKey.p11Object.handle, algorithm, input);
-          requireValid(privateKey, algorithm, data, signature);
+          const signature = await this.#module.signatures.sign(
+            session,
+            privateKey.p11Object.handle,
+            algorithm,
+            input,
+          );
+          await requireValid(privateKey, algorithm, data, signature);
           return algorithm.encodeSignature(signature);
         }),
     };

@@ -2,6 +2,7 @@ import * as graphene from "graphene-pk11";
 import pkcs11 from "pkcs11js";
 import { messageOf, SignerError } from "../errors.ts";
 import type { Secret } from "../secret.ts";
+import { addonPath, NativeSign } from "./native_sign.ts";
 import { CKR_USER_ALREADY_LOGGED_IN, dispositionOf, returnCodeOf, tokenError } from "./return_codes.ts";
 
 /** What a library says of itself. */
@@ -15,10 +16,15 @@ export interface LibraryInfo {
  * A PKCS#11 library: the one owner of C_Initialize and C_Finalize (PKCS#11 v2.40 §5.4).
  */
 export class Pkcs11Module {
+  readonly #path: string;
   readonly #module: graphene.Module;
+  /** Signs on threads; good for as long as the library is loaded, which is for ever. */
+  readonly signatures: NativeSign;
 
-  private constructor(module: graphene.Module) {
+  private constructor(path: string, module: graphene.Module, signatures: NativeSign) {
+    this.#path = path;
     this.#module = module;
+    this.signatures = signatures;
   }
 
   /** Loads the library and initializes it. */
@@ -35,8 +41,10 @@ export class Pkcs11Module {
    */
   static load(path: string): Pkcs11Module {
     try {
-      return new Pkcs11Module(graphene.Module.load(path));
+      const signatures = new NativeSign(path);
+      return new Pkcs11Module(path, graphene.Module.load(addonPath()), signatures);
     } catch (error) {
+      if (error instanceof SignerError) throw error;
       throw new SignerError(
         "ERR_MODULE_UNUSABLE",
         `Cannot load the PKCS#11 library ${path}: ${messageOf(error)}`,
@@ -57,7 +65,7 @@ export class Pkcs11Module {
     try {
       this.#module.initialize({ flags: pkcs11.CKF_OS_LOCKING_OK });
     } catch (error) {
-      throw tokenError(`initialize the PKCS#11 library ${this.#module.libFile}`, error);
+      throw tokenError(`initialize the PKCS#11 library ${this.#path}`, error);
     }
     const { manufacturerID, libraryDescription, libraryVersion } = this.#module;
     return {

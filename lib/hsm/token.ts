@@ -21,7 +21,7 @@ import {
 } from "./return_codes.ts";
 import type { SessionPoolState } from "./session_pool.ts";
 import { TokenKey } from "./token_key.ts";
-import { requireValid, signOnSession, tokenInput } from "./token_sign.ts";
+import { requireValid, tokenInput } from "./token_sign.ts";
 
 export type TokenOptions = ConnectionOptions;
 
@@ -193,14 +193,18 @@ export class Token {
   #signOnce({ key, algorithm, data, timings }: SignWork, attempt: Attempt): Promise<Buffer> {
     const input = tokenInput(algorithm, data);
     const asked = performance.now();
-    return this.#withSession(attempt, key, async (session) => {
+    return this.#withSession(attempt, key, async (session, connection) => {
       const lent = performance.now();
       timings.queueMs += lent - asked;
-      const signature = await signOnSession(session, key.p11Object.handle, algorithm, input).finally(() => {
+      try {
+        const signature = await connection.sign(session, key.p11Object.handle, algorithm, input);
         timings.tokenMs += performance.now() - lent;
-      });
-      requireValid(key, algorithm, data, signature);
-      return signature;
+        await requireValid(key, algorithm, data, signature);
+        return signature;
+      } catch (error) {
+        if (!(error instanceof SignerError)) timings.tokenMs += performance.now() - lent;
+        throw error;
+      }
     });
   }
 
@@ -208,7 +212,7 @@ export class Token {
   async #withSession<T>(
     attempt: Attempt,
     key: TokenKey,
-    use: (session: graphene.Session) => Promise<T>,
+    use: (session: graphene.Session, connection: Connection) => Promise<T>,
   ): Promise<T> {
     for (;;) {
       if (this.#keeper.isRecovering) await this.#keeper.settled();
@@ -216,7 +220,9 @@ export class Token {
       attempt.connection = connection;
       this.#keys.requirePresent(key, connection.control);
       try {
-        return await connection.pool.withSession(use, { fresh: attempt.fresh ?? false });
+        return await connection.pool.withSession((session) => use(session, connection), {
+          fresh: attempt.fresh ?? false,
+        });
       } catch (error) {
         const wasGivenUp = error instanceof SignerError && error.code === "ERR_STOPPING";
         const isReplaced = this.#keeper.isRecovering || connection !== this.#keeper.current;

@@ -8,9 +8,8 @@ import { type Outcome, ok, warning } from "./finding.ts";
  * Other load makes calls longer, and never shorter, so that the *fastest* of twenty shows what a call is; one that
  * goes to an HSM and back is never faster than the network and the HSM's look at the key.
  *
- * Does it matter? C_SignInit blocks the one JavaScript thread: half a millisecond of it leaves 2,000 signatures a
- * second, which is what CloudHSM's smallest cluster is said to make of RSA-2048. Below that the HSM is the limit,
- * whatever is done here.
+ * Does it matter? It keeps a session and the cluster busy beside C_Sign: from half a millisecond on that is a good
+ * part of a signature. Below that the HSM is the limit, whatever is done here.
  *
  * C_Sign is no measure for either: with RSA-4096 it takes several times as long as with RSA-2048, and a round trip
  * does not.
@@ -32,18 +31,15 @@ export function judgeTimes({ init, sign }: SignatureTimes, sessions: number | un
   const isRoundTrip = Math.min(...init) > ROUND_TRIP_MS.fastest && initMs > ROUND_TRIP_MS.median;
   if (!isRoundTrip) return ok(found);
   return warning(
-    `${found}; C_SignInit makes a round trip of its own, and blocks the process while it lasts`,
+    `${found}; C_SignInit makes a round trip of its own: each signature asks the cluster twice`,
     `On CloudHSM, switch it off, then restart the service: \`${SWITCH}\`.`,
   );
 }
 
-/**
- * A session carries one signature at a time, and only one session at a time is in C_SignInit, whatever their
- * number.
- */
+/** A session carries one signature at a time. */
 function ceiling(initMs: number, signMs: number, sessions: number | undefined): string {
   if (sessions === undefined) return "";
-  const number = perSecond(Math.min(sessions / (initMs + signMs), 1 / initMs) * 1_000);
+  const number = perSecond((sessions / (initMs + signMs)) * 1_000);
   return `: ${sessions === 1 ? "one session carries" : `${sessions} sessions carry`} at most ${number}, if the HSM keeps up`;
 }
 

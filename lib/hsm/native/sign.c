@@ -1,0 +1,216 @@
+/*
+ * C_SignInit and C_Sign as one piece of work on a thread of libuv's pool (PKCS#11 v2.40 §5.11).
+ *
+ * pkcs11js has no asynchronous C_SignInit: where that asks the cluster, as CloudHSM's does unless it is told not to,
+ * the one JavaScript thread would wait for the network with every signature. It also lets go of the input of an
+ * asynchronous C_Sign (pkcs11js#121): here the input is copied before the call returns to JavaScript.
+ *
+ * pkcs11js does all the rest, and has to do it with the same list of functions: some libraries (p11-kit-client) make
+ * a new instance of themselves whenever they are asked for it. So this addon is a PKCS#11 library too: the list is
+ * asked for here, once for each library, and pkcs11js, which is told to load the addon, gets that one. The library is
+ * never unloaded, which one with threads of its own would not survive.
+ */
+#define NAPI_VERSION 8
+#include <node_api.h>
+
+#define CK_PTR *
+#define CK_DECLARE_FUNCTION(returnType, name) returnType name
+#define CK_DECLARE_FUNCTION_POINTER(returnType, name) returnType(*name)
+#define CK_CALLBACK_FUNCTION(returnType, name) returnType(*name)
+#ifndef NULL_PTR
+#define NULL_PTR 0
+#endif
+#include "pkcs11.h"
+
+#include <dlfcn.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A DigestInfo around SHA-512 has 83 bytes, a signature of RSA-8192 has 1,024. */
+#define MAX_INPUT 128
+#define MAX_SIGNATURE 1024
+
+struct signing {
+  napi_async_work work;
+  napi_ref callback;
+  CK_FUNCTION_LIST_PTR p11;
+  CK_SESSION_HANDLE session;
+  CK_OBJECT_HANDLE key;
+  CK_MECHANISM mechanism;
+  CK_RSA_PKCS_PSS_PARAMS pss;
+  CK_BYTE input[MAX_INPUT];
+  CK_ULONG input_length;
+  CK_BYTE signature[MAX_SIGNATURE];
+  CK_ULONG signature_length;
+  CK_RV rv;
+};
+
+static napi_value fail(napi_env env, const char *what) {
+  napi_throw_error(env, NULL, what);
+  return NULL;
+}
+
+/* On a thread of the pool: no JavaScript here. */
+static void sign_on_thread(napi_env env, void *data) {
+  struct signing *signing = data;
+  (void)env;
+  signing->rv = signing->p11->C_SignInit(signing->session, &signing->mechanism, signing->key);
+  if (signing->rv != CKR_OK) return;
+  signing->rv = signing->p11->C_Sign(signing->session, signing->input, signing->input_length, signing->signature,
+                                     &signing->signature_length);
+}
+
+/* Back on the JavaScript thread: callback(rv, signature), the signature where rv is CKR_OK. */
+static void tell(napi_env env, napi_status status, void *data) {
+  struct signing *signing = data;
+  napi_value callback, undefined, arguments[2];
+  CK_RV rv = status == napi_ok ? signing->rv : CKR_FUNCTION_CANCELED;
+  if (napi_get_reference_value(env, signing->callback, &callback) == napi_ok &&
+      napi_get_undefined(env, &undefined) == napi_ok &&
+      napi_create_double(env, (double)rv, &arguments[0]) == napi_ok) {
+    arguments[1] = undefined;
+    if (rv != CKR_OK || napi_create_buffer_copy(env, signing->signature_length, signing->signature, NULL,
+                                                &arguments[1]) == napi_ok)
+      napi_call_function(env, undefined, callback, 2, arguments, NULL);
+  }
+  napi_delete_reference(env, signing->callback);
+  napi_delete_async_work(env, signing->work);
+  free(signing);
+}
+
+/* Bytes of a Buffer that has exactly so many. */
+static int read_bytes(napi_env env, napi_value value, void *target, size_t length) {
+  void *bytes;
+  size_t found;
+  if (napi_get_buffer_info(env, value, &bytes, &found) != napi_ok || found != length) return 0;
+  memcpy(target, bytes, length);
+  return 1;
+}
+
+static int read_input(napi_env env, napi_value value, struct signing *signing) {
+  void *bytes;
+  size_t length;
+  if (napi_get_buffer_info(env, value, &bytes, &length) != napi_ok || length > MAX_INPUT) return 0;
+  memcpy(signing->input, bytes, length);
+  signing->input_length = length;
+  return 1;
+}
+
+/* [mechanism], or [mechanism, hashAlg, mgf, sLen] of RSASSA-PSS, as a Uint32Array. */
+static int read_mechanism(napi_env env, napi_value value, struct signing *signing) {
+  napi_typedarray_type type;
+  size_t length;
+  void *data;
+  if (napi_get_typedarray_info(env, value, &type, &length, &data, NULL, NULL) != napi_ok ||
+      type != napi_uint32_array || (length != 1 && length != 4))
+    return 0;
+  const uint32_t *numbers = data;
+  signing->mechanism.mechanism = numbers[0];
+  if (length == 1) return 1;
+  signing->pss = (CK_RSA_PKCS_PSS_PARAMS){numbers[1], numbers[2], numbers[3]};
+  signing->mechanism.pParameter = &signing->pss;
+  signing->mechanism.ulParameterLen = sizeof signing->pss;
+  return 1;
+}
+
+/* sign(library, session, mechanism, key, input, callback) */
+static napi_value sign(napi_env env, napi_callback_info info) {
+  napi_value arguments[6], name;
+  size_t count = 6;
+  void *library;
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 6 ||
+      napi_get_value_external(env, arguments[0], &library) != napi_ok)
+    return fail(env, "sign takes a library, a session, a mechanism, a key, an input and a callback");
+  struct signing *signing = calloc(1, sizeof *signing);
+  if (signing == NULL) return fail(env, "no memory for a signature");
+  signing->p11 = library;
+  signing->signature_length = sizeof signing->signature;
+  if (!read_bytes(env, arguments[1], &signing->session, sizeof signing->session) ||
+      !read_mechanism(env, arguments[2], signing) ||
+      !read_bytes(env, arguments[3], &signing->key, sizeof signing->key) ||
+      !read_input(env, arguments[4], signing) ||
+      napi_create_reference(env, arguments[5], 1, &signing->callback) != napi_ok) {
+    free(signing);
+    return fail(env, "an argument of sign has the wrong type or length");
+  }
+  if (napi_create_string_utf8(env, "hsm-signer:sign", NAPI_AUTO_LENGTH, &name) != napi_ok ||
+      napi_create_async_work(env, NULL, name, sign_on_thread, tell, signing, &signing->work) != napi_ok) {
+    napi_delete_reference(env, signing->callback);
+    free(signing);
+    return fail(env, "a signature cannot be begun");
+  }
+  if (napi_queue_async_work(env, signing->work) != napi_ok) {
+    napi_delete_async_work(env, signing->work);
+    napi_delete_reference(env, signing->callback);
+    free(signing);
+    return fail(env, "a signature cannot be begun");
+  }
+  return NULL;
+}
+
+struct library {
+  struct library *next;
+  CK_FUNCTION_LIST_PTR p11;
+  char path[];
+};
+
+/* All that were ever loaded, by the one JavaScript thread. */
+static struct library *libraries;
+/* The one that pkcs11js is about to ask for. */
+static struct library *chosen;
+
+static struct library *load(const char *path, const char **reason) {
+  for (struct library *known = libraries; known != NULL; known = known->next)
+    if (strcmp(known->path, path) == 0) return known;
+  void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+  if (handle == NULL) {
+    *reason = dlerror();
+    return NULL;
+  }
+  CK_C_GetFunctionList get = (CK_C_GetFunctionList)dlsym(handle, "C_GetFunctionList");
+  CK_FUNCTION_LIST_PTR p11;
+  struct library *made = malloc(sizeof *made + strlen(path) + 1);
+  *reason = "it is not a PKCS#11 library, or does not want to be one now (C_GetFunctionList)";
+  if (get == NULL || made == NULL || get(&p11) != CKR_OK) {
+    free(made);
+    return NULL;
+  }
+  strcpy(made->path, path);
+  made->p11 = p11;
+  made->next = libraries;
+  return libraries = made;
+}
+
+/* library(path): the functions of a PKCS#11 library, and what C_GetFunctionList gives from now on. */
+static napi_value library(napi_env env, napi_callback_info info) {
+  napi_value argument, result;
+  size_t count = 1, length;
+  char path[4096];
+  const char *reason;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
+      napi_get_value_string_utf8(env, argument, path, sizeof path, &length) != napi_ok ||
+      length + 1 >= sizeof path)
+    return fail(env, "library takes a path");
+  chosen = load(path, &reason);
+  if (chosen == NULL) return fail(env, reason);
+  if (napi_create_external(env, chosen->p11, NULL, NULL, &result) != napi_ok)
+    return fail(env, "no memory for a library");
+  return result;
+}
+
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
+  if (list == NULL) return CKR_ARGUMENTS_BAD;
+  if (chosen == NULL) return CKR_GENERAL_ERROR;
+  *list = chosen->p11;
+  return CKR_OK;
+}
+
+NAPI_MODULE_INIT() {
+  napi_property_descriptor functions[] = {
+      {"library", NULL, library, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"sign", NULL, sign, NULL, NULL, NULL, napi_enumerable, NULL},
+  };
+  if (napi_define_properties(env, exports, 2, functions) != napi_ok) return NULL;
+  return exports;
+}
