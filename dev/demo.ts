@@ -50,7 +50,7 @@ async function main(): Promise<void> {
   const { url } = await startService(token);
   const certificatePem = await (await request(url, "/certificate")).text();
   describeCertificate(new X509Certificate(certificatePem));
-  const prepared = preparePdf();
+  const prepared = await preparePdf();
   const hash = createHash("sha256").update(prepared.signedBytes).digest("hex").toUpperCase();
   const verdicts = await signAndVerify(url, prepared, hash, certificatePem);
   if (!verdicts.every((verdict) => verdict.valid)) throw new Error("A signature is not valid: see above");

@@ -95,6 +95,8 @@ need_token() {
 need_test_tools() {
   need_command certtool gnutls-bin gnutls-utils
   need_command pdfsig poppler-utils poppler-utils
+  need_command qpdf qpdf qpdf
+  need_command mutool mupdf-tools mupdf
   any_file /usr/lib/*/pkcs11-spy.so /usr/lib*/pkcs11-spy.so /usr/lib*/pkcs11/pkcs11-spy.so || need opensc-pkcs11 opensc
   need_command p11-kit p11-kit p11-kit
   any_file /usr/lib/*/pkcs11/p11-kit-client.so /usr/lib*/pkcs11/p11-kit-client.so || need p11-kit-modules p11-kit-server

@@ -330,21 +330,26 @@ const rules: readonly Rule[] = [
     kept: { "lib/a.ts": 'import { join } from "node:path";\nimport "./path.ts";\nimport "pathological";' },
   },
   {
-    name: "local files are imported with their extension, .ts",
+    name: "local files are imported with their extension, .ts, or .js for what browsers get as it stands",
     breaches: (sources) =>
       sources.flatMap((source) =>
         importsOf(source)
           .filter(({ specifier }) => /^[./]/.test(specifier) && !/^\.\.?\/.*\.ts$/.test(specifier))
+          .filter((imported) => !/^(client|dev\/demo_page)\/\w+\.js$/.test(targetOf(source, imported) ?? ""))
           .map(({ specifier }) => `${source.path} imports ${specifier}`),
       ),
     broken: [
       { "lib/a.ts": 'import { b } from "./b";' },
       { "test/a.ts": 'import { b } from "../lib/b.js";' },
+      { "test/b.ts": 'import { b } from "../dev/client/b.js";' },
       { "dev/a.ts": 'export type { B } from "..";' },
       { "bench/a.ts": 'const b = await import("./b.mjs");' },
       { "lib/b.ts": 'import "/lib/c.ts";' },
     ],
-    kept: { "lib/a.ts": 'import "./b.ts";\nimport "../c.ts";\nimport "node:fs";' },
+    kept: {
+      "lib/a.ts": 'import "./b.ts";\nimport "../c.ts";\nimport "node:fs";',
+      "test/a.ts": 'import "../client/b.js";\nimport "../dev/demo_page/c.js";',
+    },
   },
   {
     name: "no module imports itself, not by way of others either, types included",

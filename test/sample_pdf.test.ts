@@ -1,11 +1,8 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { test } from "node:test";
 import { embedSignature, type PreparedPdf, preparePdf } from "../dev/sample_pdf.ts";
 import { judgePdf } from "./support/judges.ts";
-import { temporaryDirectory } from "./support/temporary.ts";
+import { softwareSignature } from "./support/software_signature.ts";
 
 const NOW = new Date("2026-02-03T04:05:06.789Z");
 
@@ -13,27 +10,24 @@ function placeholder({ bytes, byteRange }: PreparedPdf): string {
   return bytes.toString("latin1", byteRange[1], byteRange[2]);
 }
 
-/** A detached SignedData of OpenSSL's, with a key of this test's own. */
-function softwareSignature(content: Uint8Array): Buffer {
-  const directory = temporaryDirectory();
-  const [key, certificate, file] = ["key.pem", "certificate.pem", "content"].map((name) =>
-    join(directory, name),
-  );
-  assert.ok(key && certificate && file);
-  const openssl = (...args: string[]): Buffer =>
-    execFileSync("openssl", args, { stdio: ["ignore", "pipe", "ignore"] });
-  const [pair, subject] = [
-    ["-newkey", "rsa:2048", "-nodes", "-keyout", key],
-    ["-subj", "/CN=Sample signer"],
-  ];
-  openssl("req", "-x509", ...pair, ...subject, "-days", "2", "-out", certificate);
-  writeFileSync(file, content);
-  const signer = ["-signer", certificate, "-inkey", key];
-  return openssl("cms", "-sign", "-binary", "-outform", "DER", "-md", "sha256", ...signer, "-in", file);
+/** The entries in use of a cross-reference table. */
+function entriesOf(table: string): { number: number; offset: number }[] {
+  let number = 0;
+  return table
+    .split("\n")
+    .slice(1)
+    .flatMap((line) => {
+      const [, first] = /^(\d+) \d+$/.exec(line) ?? [];
+      if (first !== undefined) number = Number(first);
+      const [, offset, kind] = /^(\d{10}) \d{5} ([nf]) $/.exec(line) ?? [];
+      if (kind === undefined) return [];
+      number += 1;
+      return kind === "n" ? [{ number: number - 1, offset: Number(offset) }] : [];
+    });
 }
 
-test("the byte range covers the whole file but the placeholder, and is written in it", () => {
-  const prepared = preparePdf({ now: NOW });
+test("the byte range covers the whole file but the placeholder, and is written in it", async () => {
+  const prepared = await preparePdf({ now: NOW });
   const { bytes, byteRange, signedBytes } = prepared;
   const [start, length, rest, restLength] = byteRange;
   assert.equal(start, 0);
@@ -44,35 +38,41 @@ test("the byte range covers the whole file but the placeholder, and is written i
   assert.deepEqual(written?.trim().split(/ +/).map(Number), byteRange);
 });
 
-test("the file is a function of its options, and another time moves nothing in it", () => {
-  const prepared = preparePdf({ now: NOW });
-  assert.deepEqual(preparePdf({ now: NOW }), prepared);
-  const later = preparePdf({ now: new Date("2031-12-30T00:00:00Z") });
+test("the file is a function of its options, and another time moves nothing in it", async () => {
+  const prepared = await preparePdf({ now: NOW });
+  assert.deepEqual(await preparePdf({ now: NOW }), prepared);
+  const later = await preparePdf({ now: new Date("2031-12-30T00:00:00Z") });
   assert.deepEqual(later.byteRange, prepared.byteRange);
   assert.notDeepEqual(later.signedBytes, prepared.signedBytes);
   assert.match(prepared.bytes.toString("latin1"), /\/M \(D:20260203040506\+00'00'\)/);
 });
 
-test("each entry of the cross-reference table points at its object", () => {
-  const text = preparePdf({ now: NOW, paddingBytes: 5 }).bytes.toString("latin1");
-  const table = Number(/startxref\n(\d+)\n%%EOF\n$/.exec(text)?.[1]);
-  const [, , free, ...entries] = text.slice(table, text.indexOf("trailer")).trimEnd().split("\n");
-  assert.equal(free, "0000000000 65535 f ");
-  assert.equal(entries.length, 11);
-  for (const [index, entry] of entries.entries()) {
-    const name = `${index + 1} 0 obj\n`;
-    assert.equal(text.substr(Number.parseInt(entry, 10), name.length), name);
+test("each entry of the cross-reference table points at its object", async () => {
+  const text = (await preparePdf({ now: NOW, paddingBytes: 5 })).bytes.toString("latin1");
+  const tables = [...text.matchAll(/startxref\n(\d+)\n%%EOF\n/g)].map(([, offset]) => Number(offset));
+  const entries = tables.flatMap((table) => entriesOf(text.slice(table, text.indexOf("trailer", table))));
+  // The page and the catalog have changed since the first table.
+  assert.deepEqual(
+    entries.map(({ number }) => number),
+    [1, 2, 3, 4, 5, 6, 7, 8, 1, 3, 9, 10, 11],
+  );
+  for (const { number, offset } of entries) {
+    const name = `${number} 0 obj\n`;
+    assert.equal(text.substr(offset, name.length), name);
   }
+  assert.match(text, new RegExp(`/Prev ${tables[0]} `));
 });
 
-test("padding makes the file longer and leaves the placeholder where it is", () => {
-  const [plain, padded] = [preparePdf({ now: NOW }), preparePdf({ now: NOW, paddingBytes: 100_000 })];
+test("padding makes the file longer, and its placeholder and what is appended no other", async () => {
+  const plain = await preparePdf({ now: NOW });
+  const padded = await preparePdf({ now: NOW, paddingBytes: 100_000 });
   assert.ok(padded.bytes.length > plain.bytes.length + 100_000);
-  assert.deepEqual(padded.byteRange.slice(0, 3), plain.byteRange.slice(0, 3));
+  assert.equal(placeholder(padded), placeholder(plain));
+  assert.ok(padded.byteRange[1] > plain.byteRange[1] + 100_000);
 });
 
-test("a signature that fills the placeholder is embedded, one that is a byte longer is refused", () => {
-  const prepared = preparePdf({ now: NOW, placeholderBytes: 4 });
+test("a signature that fills the placeholder is embedded, one that is a byte longer is refused", async () => {
+  const prepared = await preparePdf({ now: NOW, placeholderBytes: 4 });
   const before = Buffer.from(prepared.bytes);
   const signed = embedSignature(prepared, Buffer.from("0123cdef", "hex"));
   assert.equal(placeholder({ ...prepared, bytes: signed }), "<0123cdef>");
@@ -83,22 +83,22 @@ test("a signature that fills the placeholder is embedded, one that is a byte lon
   assert.deepEqual(prepared.bytes, before);
 });
 
-test("sizes that make no sense are refused", () => {
+test("sizes that make no sense are refused", async () => {
   for (const options of [{ placeholderBytes: 0 }, { placeholderBytes: 1.5 }, { paddingBytes: -1 }]) {
-    assert.throws(() => preparePdf(options), RangeError);
+    await assert.rejects(preparePdf(options), RangeError);
   }
 });
 
-test("pdfsig finds a signature embedded in the file valid, and the total document signed", () => {
+test("pdfsig finds a signature embedded in the file valid, and the total document signed", async () => {
   for (const options of [{}, { paddingBytes: 1_000_000, placeholderBytes: 3_000 }]) {
-    const prepared = preparePdf(options);
+    const prepared = await preparePdf(options);
     const verdict = judgePdf(embedSignature(prepared, softwareSignature(prepared.signedBytes)));
     assert.ok(verdict.valid, verdict.text);
   }
 });
 
-test("pdfsig does not find it valid after a change of a signed byte", () => {
-  const prepared = preparePdf();
+test("pdfsig does not find it valid after a change of a signed byte", async () => {
+  const prepared = await preparePdf();
   const signed = embedSignature(prepared, softwareSignature(prepared.signedBytes));
   signed.write("B", signed.indexOf("A sample agreement"), "latin1");
   const verdict = judgePdf(signed);

@@ -13,7 +13,7 @@ import { at, isSorted, readDer } from "../support/der_reader.ts";
 import { judgePdf, judgeSignedData } from "../support/judges.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
-const prepared = preparePdf({ paddingBytes: 100_000 });
+const prepared = await preparePdf({ paddingBytes: 100_000 });
 const RSA = signatureAlgorithm("RSA-2048", "SHA-256");
 
 /** The request forms, as a client makes them. */

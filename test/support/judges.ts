@@ -78,6 +78,19 @@ export function judgePdf(pdf: Uint8Array): Verdict {
   return { ...verdict, valid: verdict.valid && /Total document signed/.test(verdict.text) };
 }
 
+/**
+ * What else judges a signed PDF: mupdf, which has a reader and a CMS of its own, and qpdf, which knows nothing of
+ * signatures and complains about structure. Of mupdf, only what it says of the last signature counts.
+ */
+export function judgeStructure(pdf: Uint8Array): Verdict[] {
+  const path = join(temporaryDirectory(), "signed.pdf");
+  writeFileSync(path, pdf);
+  return [
+    run("mutool sign", "mutool", ["sign", "-v", path], /The document is unchanged since signing\.\s*$/),
+    run("qpdf", "qpdf", ["--check", path], /No syntax or stream encoding errors found/),
+  ];
+}
+
 function run(judge: string, command: string, args: readonly string[], success: RegExp): Verdict {
   const { stdout, stderr, status, error } = spawnSync(command, args, {
     encoding: "utf8",
