@@ -1,17 +1,11 @@
 import { spawnSync } from "node:child_process";
 import { createHash, X509Certificate } from "node:crypto";
-import { createWriteStream, existsSync, writeFileSync } from "node:fs";
+import { createWriteStream, existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { messageOf } from "../lib/errors.ts";
 import { embedSignature, type PreparedPdf, preparePdf } from "./sample_pdf.ts";
-import {
-  type Ending,
-  PROJECT,
-  type ServiceProcess,
-  ServiceStartError,
-  startServiceProcess,
-} from "./service_process.ts";
-import { type SoftHsmToken, softHsmToken } from "./softhsm.ts";
+import { type Ending, PROJECT, type ServiceProcess, ServiceStartError } from "./service_process.ts";
+import { startThrowawayService } from "./throwaway_service.ts";
 
 /**
  * `npm run demo`: the real service, started as `npm start` does it but on a throwaway SoftHSM2 token, signs a
@@ -23,8 +17,6 @@ const DIRECTORY = join(PROJECT, ".softhsm/demo");
 const CERTIFICATES = join(DIRECTORY, "certs");
 const SERVER_LOG = join(DIRECTORY, "server.log");
 const SIGNED_PDF = join(PROJECT, "signed.pdf");
-/** 16 sessions and 4 threads for the rest. */
-const THREADS = "20";
 const PORT = process.env["PORT"] || "3756";
 
 interface Signature {
@@ -44,10 +36,8 @@ let isStopping = false;
 async function main(): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, stop);
   const isFirst = !existsSync(DIRECTORY);
-  const token = softHsmToken(DIRECTORY);
   say("", "hsm-signer, shown on a throwaway SoftHSM2 token", "");
-  row("Token", `"${token.label}" in ${shown(DIRECTORY)}, ${isFirst ? "made just now" : "found"}`);
-  const { url } = await startService(token);
+  const { url } = await startService(isFirst);
   const certificatePem = await (await request(url, "/certificate")).text();
   describeCertificate(new X509Certificate(certificatePem));
   const prepared = await preparePdf();
@@ -59,6 +49,8 @@ async function main(): Promise<void> {
     "To have that hash signed again:",
     "",
     `  curl -sS ${url}/sign -H 'Content-Type: application/json' -d '{"hash":"${hash}"}'`,
+    "",
+    `To sign a PDF of your own in the browser: ${url}/`,
     "",
     "The service stays up. Ctrl-C stops it.",
   );
@@ -91,35 +83,23 @@ async function signAndVerify(
 }
 
 /** Returns once the service says that it can sign. From now on the demo ends with it. */
-async function startService(token: SoftHsmToken): Promise<ServiceProcess> {
+async function startService(isFirst: boolean): Promise<ServiceProcess> {
   const began = performance.now();
+  mkdirSync(DIRECTORY, { recursive: true, mode: 0o700 });
   // Between the lines of the demo its log would only confuse.
   const log = createWriteStream(SERVER_LOG);
-  const environment = settings(token);
-  service = await startServiceProcess({ environment, onLine: (line) => log.write(`${line}\n`) });
+  const settings = { PORT, DEMO_PAGE: "true" };
+  const onLine = (line: string): void => void log.write(`${line}\n`);
+  const started = await startThrowawayService(DIRECTORY, settings, { onLine });
+  service = started;
   void service.ended.then(endWithService);
-  const { url } = service;
+  const { url, token } = started;
   const facts = (await (await request(url, "/readyz")).json()) as Record<string, unknown>;
   const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  row("Token", `"${token.label}" in ${shown(DIRECTORY)}, ${isFirst ? "made just now" : "found"}`);
   row("Service", `${url}, ready after ${seconds} s, its log in ${shown(SERVER_LOG)}`);
   row("Key", `"${facts["credential"]}", signs with ${facts["algorithm"]}`);
   return service;
-}
-
-function settings(token: SoftHsmToken): Record<string, string> {
-  const pinFile = join(DIRECTORY, "pin");
-  writeFileSync(pinFile, token.pin, { mode: 0o600 });
-  return {
-    ...token.environment,
-    HSM_MODULE: token.modulePath,
-    HSM_TOKEN_LABEL: token.label,
-    HSM_PIN_FILE: pinFile,
-    HSM_AUTO_PROVISION: "true",
-    CERT_DIR: CERTIFICATES,
-    HOST: "127.0.0.1",
-    PORT,
-    UV_THREADPOOL_SIZE: THREADS,
-  };
 }
 
 function stop(): void {

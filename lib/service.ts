@@ -5,6 +5,7 @@ import { messageOf, SignerError } from "./errors.ts";
 import { Token } from "./hsm/token.ts";
 import { TokenCrypto } from "./hsm/token_crypto.ts";
 import type { Answered, HttpHandler } from "./http/exchange.ts";
+import { frontEnd } from "./http/front_end.ts";
 import { HttpServer, type HttpServerOptions } from "./http/http_server.ts";
 import { createRoutes, type RoutedCredential } from "./http/routes.ts";
 import type { Log } from "./log.ts";
@@ -160,6 +161,7 @@ class RunningService implements Service {
       facts: () => ({ ...this.#facts(), sessions: this.#token.sessions }),
       corsOrigins: config.http.corsOrigins,
       observe: (answered) => this.#log("info", "request", requestLine(answered)),
+      files: frontEnd(config),
       log: this.#log,
     });
   }

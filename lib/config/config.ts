@@ -16,6 +16,8 @@ export interface Config {
   };
   /** The first is the one that signs where nobody asks for another. */
   readonly credentials: readonly [CredentialConfig, ...CredentialConfig[]];
+  /** Whether `/` is the demo page. */
+  readonly demoPage: boolean;
   /** Whether a key pair and a certificate that are missing may be made. */
   readonly autoProvision: boolean;
   readonly certificate: {
@@ -52,6 +54,7 @@ const FILE_SETTINGS: readonly string[] = [
   "ALLOW_UNAUTHENTICATED_NETWORK",
   "CORS_ORIGINS",
   "MAX_BODY_BYTES",
+  "DEMO_PAGE",
 ];
 /** Good enough for a certificate of one's own, and not to ask a CA for. */
 export const STANDARD_SUBJECT = "CN=Self-signed document signing certificate (hsm-signer)";
@@ -94,6 +97,7 @@ export function parseConfig(
       sessions: settings.integer("HSM_SESSIONS", 16, 1, MAX_SESSIONS),
     }),
     credentials: readCredentials(settings),
+    demoPage: settings.flag("DEMO_PAGE"),
     autoProvision: settings.flag("HSM_AUTO_PROVISION"),
     certificate: Object.freeze({
       directory: settings.text("CERT_DIR") ?? "certs",

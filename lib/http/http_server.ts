@@ -173,7 +173,7 @@ function writeHead(response: ServerResponse, { status, headers, body }: HttpRepl
   response.writeHead(status, {
     ...headers,
     "x-content-type-options": "nosniff",
-    ...(status === 204 ? {} : { "content-length": Buffer.byteLength(body ?? "") }),
+    ...(status === 204 || status === 304 ? {} : { "content-length": Buffer.byteLength(body ?? "") }),
     ...(isLast ? { connection: "close" } : {}),
   });
 }

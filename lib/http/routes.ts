@@ -8,6 +8,7 @@ import { negotiate } from "./media_types.ts";
 import { observed } from "./observed.ts";
 import { problemReply } from "./problems.ts";
 import { readDigest } from "./sign_request.ts";
+import { type StaticFile, staticFile } from "./static_file.ts";
 
 /** What the routes need of the service behind them. */
 export interface Routes {
@@ -23,6 +24,8 @@ export interface Routes {
   readonly corsOrigins: readonly string[];
   /** Told of every request when it is answered. */
   observe(answered: Answered): void;
+  /** Further paths that can be read, such as the client module. */
+  readonly files?: ReadonlyMap<string, StaticFile>;
   readonly log: Log;
 }
 
@@ -54,6 +57,7 @@ export function createRoutes(routes: Routes): HttpHandler {
     ["/certificate", readable((request) => certificate(routes, request))],
     ["/healthz", readable(() => ({ status: 200, headers: JSON_HEADERS, body: '{"status":"ok"}' }))],
     ["/readyz", readable(() => ready(routes))],
+    ...[...(routes.files ?? [])].map(([path, file]): [string, Methods] => [path, readable(staticFile(file))]),
   ]);
   const methodsOf = (path: string): string[] => Object.keys(paths.get(path) ?? {});
   const dispatching: HttpHandler = (request) => dispatch(paths.get(request.path), request, routes.log);

@@ -54,7 +54,7 @@ function assertMistake(mistakes: readonly string[], name: string, pattern: RegEx
 
 describe("The configuration", () => {
   it("has the defaults of the README.", () => {
-    const { token, credentials, autoProvision, certificate, http } = parse(MINIMUM);
+    const { token, credentials, demoPage, autoProvision, certificate, http } = parse(MINIMUM);
     const [{ label, algorithm }] = credentials;
     assert.equal(token.modulePath, MODULE);
     assert.equal(token.pin.reveal(), PIN);
@@ -63,6 +63,7 @@ describe("The configuration", () => {
     assert.equal(label, "hsm-signer");
     assert.equal(credentials.length, 1);
     assert.equal(autoProvision, false);
+    assert.equal(demoPage, false);
     assert.equal(algorithm.key.name, "RSA-2048");
     assert.equal(algorithm.scheme, "PKCS1");
     assert.equal(algorithm.hash.name, "SHA-256");
@@ -122,6 +123,7 @@ const VALID: readonly Row[] = [
   [{ HSM_KEY_LABEL: "k".repeat(100) }, ({ credentials: [{ label }] }) => label, "k".repeat(100)],
   [{ HSM_AUTO_PROVISION: "true" }, ({ autoProvision }) => autoProvision, true],
   [{ HSM_AUTO_PROVISION: "false" }, ({ autoProvision }) => autoProvision, false],
+  [{ DEMO_PAGE: "true" }, ({ demoPage }) => demoPage, true],
   ...["RSA-2048", "RSA-3072", "RSA-4096", "P-256", "P-384", "P-521"].map(
     (name): Row => [
       { HSM_KEY_ALGORITHM: name },
@@ -220,6 +222,7 @@ const INVALID: Readonly<Record<string, readonly string[]>> = {
     " RSA-2048",
   ],
   HSM_AUTO_PROVISION: ["1", "yes", "TRUE", "on", "0", "false "],
+  DEMO_PAGE: ["1", "yes", "TRUE"],
   DIGEST: ["SHA-1", "MD5", "sha256", "SHA256", "SHA-224", "__proto__"],
   SIGNATURE_SCHEME: ["PKCS7", "pss", "ECDSA", "RSA-PSS"],
   CERT_DAYS: ["0", "3651", ...NOT_WHOLE],

@@ -133,7 +133,7 @@ export class RawConnection {
     const status = Number(/^HTTP\/1\.1 (\d{3}) /.exec(statusLine)?.[1] ?? Number.NaN);
     if (Number.isNaN(status)) throw new Error(`Cannot read the reply: it begins ${statusLine.slice(0, 80)}`);
     const headers = parseFields(lines);
-    const isEmpty = isHead || status < 200 || status === 204;
+    const isEmpty = isHead || status < 200 || status === 204 || status === 304;
     const length = isEmpty ? 0 : Number(headers.get("content-length") ?? Number.NaN);
     if (Number.isNaN(length)) throw new Error(`Cannot read the reply: ${status} without Content-Length`);
     const start = end + HEAD_END.length;
