@@ -4,6 +4,7 @@
 #
 #   sh dev/setup.sh packages   the npm packages, and the compiler that pkcs11js needs when it has to be built
 #   sh dev/setup.sh demo       and SoftHSM2 and OpenSSL
+#   sh dev/setup.sh browser    and the outside verifiers, and Chromium
 #   sh dev/setup.sh test       and the outside verifiers, pkcs11-spy, p11-kit, a C compiler (the default)
 #
 # What is missing is found by looking for the command or file, not by asking the package manager: that takes
@@ -92,11 +93,14 @@ need_token() {
   need_command openssl openssl openssl
 }
 
-need_test_tools() {
+need_verifiers() {
   need_command certtool gnutls-bin gnutls-utils
   need_command pdfsig poppler-utils poppler-utils
   need_command qpdf qpdf qpdf
   need_command mutool mupdf-tools mupdf
+}
+
+need_test_tools() {
   any_file /usr/lib/*/pkcs11-spy.so /usr/lib*/pkcs11-spy.so /usr/lib*/pkcs11/pkcs11-spy.so || need opensc-pkcs11 opensc
   need_command p11-kit p11-kit p11-kit
   any_file /usr/lib/*/pkcs11/p11-kit-client.so /usr/lib*/pkcs11/p11-kit-client.so || need p11-kit-modules p11-kit-server
@@ -108,7 +112,9 @@ find_missing() {
   missing=''
   [ "$has_npm_packages" = yes ] && [ "$has_own_addon" = yes ] || need_compiler_for_npm
   [ "$mode" = packages ] || need_token
+  case $mode in test | browser) need_verifiers ;; esac
   [ "$mode" != test ] || need_test_tools
+  [ "$mode" != browser ] || any_file /usr/bin/chromium /usr/bin/chromium-browser || need chromium chromium
   missing=${missing# }
 }
 
@@ -177,8 +183,8 @@ build_own_addon() {
 }
 
 case $mode in
-  packages | demo | test) ;;
-  *) fail "\"$mode\" is not packages, demo or test." ;;
+  packages | demo | browser | test) ;;
+  *) fail "\"$mode\" is not packages, demo, browser or test." ;;
 esac
 require_node
 if npm_packages_present; then has_npm_packages=yes; else has_npm_packages=no; fi

@@ -335,7 +335,12 @@ const rules: readonly Rule[] = [
       sources.flatMap((source) =>
         importsOf(source)
           .filter(({ specifier }) => /^[./]/.test(specifier) && !/^\.\.?\/.*\.ts$/.test(specifier))
-          .filter((imported) => !/^(client|dev\/demo_page)\/\w+\.js$/.test(targetOf(source, imported) ?? ""))
+          .filter(
+            (imported) =>
+              !/^(client|dev\/demo_page|test\/browser\/pages)\/\w+\.js$/.test(
+                targetOf(source, imported) ?? "",
+              ),
+          )
           .map(({ specifier }) => `${source.path} imports ${specifier}`),
       ),
     broken: [
