@@ -423,14 +423,14 @@ function cycles(sources: readonly Source[]): readonly string[] {
 const root = fileURLToPath(new URL("..", import.meta.url));
 
 /** This file quotes bad sources, and is no example itself. */
-const tree: readonly Source[] = ["lib", "dev", "test", "bench"]
+const tree: readonly Source[] = ["lib", "dev", "test", "bench", "examples"]
   .filter((folder) => existsSync(join(root, folder)))
   .flatMap((folder) =>
     readdirSync(join(root, folder), { recursive: true, encoding: "utf8" }).map((name) => `${folder}/${name}`),
   )
   .concat("server.ts")
   .map((path) => path.replaceAll("\\", "/"))
-  .filter((path) => path.endsWith(".ts") && path !== "test/architecture.test.ts")
+  .filter((path) => path.endsWith(".ts") && !/\/node_modules\/|^test\/architecture\.test\.ts$/.test(path))
   .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 
 const sourcesOf = (files: Readonly<Record<string, string>>): readonly Source[] =>
