@@ -44,4 +44,6 @@ export declare class HsmSignerError extends Error {
   readonly detail: string;
   /** Of the answer, if there was one. */
   readonly status: number | undefined;
+  /** By which the service's log knows the request: worth telling to whoever runs it. */
+  readonly requestId: string | undefined;
 }

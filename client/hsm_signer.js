@@ -17,15 +17,15 @@ export class HsmSignerError extends Error {
   /**
    * @param {string} code
    * @param {string} detail
-   * @param {number} [status]
-   * @param {ErrorOptions} [options]
+   * @param {{ status?: number, requestId?: string | undefined, cause?: unknown }} [more]
    */
-  constructor(code, detail, status, options) {
-    super(detail, options);
+  constructor(code, detail, { status, requestId, cause } = {}) {
+    super(detail, { cause });
     this.name = "HsmSignerError";
     this.code = code;
     this.detail = detail;
     this.status = status;
+    this.requestId = requestId;
   }
 }
 
@@ -77,7 +77,7 @@ async function containerOf(response) {
   throw new HsmSignerError(
     code ?? "ERR_CLIENT_ANSWER",
     detail ?? `Cannot sign: the answer has status ${status} and is not the signing service's`,
-    status,
+    { status, requestId: response.headers.get("x-request-id") ?? undefined },
   );
 }
 
@@ -100,7 +100,7 @@ function retryAfterMs({ headers }) {
  */
 function unreachable(cause) {
   const state = "the signing service cannot be reached, or does not allow pages of this origin";
-  throw new HsmSignerError("ERR_CLIENT_NETWORK", `Cannot sign: ${state}`, undefined, { cause });
+  throw new HsmSignerError("ERR_CLIENT_NETWORK", `Cannot sign: ${state}`, { cause });
 }
 
 /**

@@ -190,7 +190,9 @@ function showFailure(error) {
   const isKnown = error instanceof PdfError || error instanceof HsmSignerError;
   find("failed-text").textContent = isKnown ? error.message : `Something went wrong here: ${error}`;
   find("failed-code").textContent =
-    error instanceof HsmSignerError ? [error.code, error.status].filter(Boolean).join(", ") : "";
+    error instanceof HsmSignerError
+      ? [error.code, error.status, error.requestId && `request ${error.requestId}`].filter(Boolean).join(", ")
+      : "";
   find("retry").hidden = error instanceof PdfError;
   show("failed");
 }

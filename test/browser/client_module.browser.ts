@@ -137,30 +137,12 @@ describe("In a page of another origin, the client module", () => {
   it(
     "sends a token, which a preflight asks for, and the name of a credential",
     inApp(async (page) => {
-      const asked: (string | undefined)[] = [];
-      const standard = await startService();
-      const service = await startService({
-        routes: {
-          credential: (label) => {
-            asked.push(label);
-            return {
-              hash: ALGORITHM.hash,
-              sign: async () => Buffer.from("3000", "hex"),
-              certificatePem: standard.certificatePem,
-            };
-          },
-        },
-      });
-      const outcome = await act(page, {
-        ...of(service, { token: "a.b.c", credential: "board seal" }),
-        hash: HASH,
-      });
-      assert.ok("container" in outcome, JSON.stringify(outcome));
-      assert.deepEqual(asked, ["board seal"]);
-      assert.equal(
-        page.requests.find(({ method }) => method === "POST")?.headers["authorization"],
-        "Bearer a.b.c",
-      );
+      const service = await startService();
+      const options = { token: "a.b.c", credential: "board & seal" };
+      assertValid(await act(page, { ...of(service, options), hash: HASH }), service);
+      const posted = page.requests.find(({ method }) => method === "POST");
+      assert.equal(posted?.headers["authorization"], "Bearer a.b.c");
+      assert.equal(new URL(posted?.url ?? "").searchParams.get("credential"), "board & seal");
     }),
   );
 

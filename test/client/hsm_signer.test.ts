@@ -90,7 +90,8 @@ describe("With the service, the client", () => {
   }
 
   it("turns a problem into an error with its code, its detail and its status.", async () => {
-    const { code, detail, status } = await refusalOf(sign({ fileContents: new ArrayBuffer(0) }));
+    const { code, detail, status, requestId } = await refusalOf(sign({ fileContents: new ArrayBuffer(0) }));
+    assert.match(requestId ?? "", /./);
     assert.deepEqual(
       { code, detail, status },
       { code: "ERR_DOCUMENT_EMPTY", detail: "Cannot sign: the document has no bytes", status: 422 },
