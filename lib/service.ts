@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import type { Config } from "./config/config.ts";
+import { isLoopback } from "./config/listener.ts";
 import { Credentials, describeCredential, type ServedCredential } from "./credentials.ts";
 import { messageOf, SignerError } from "./errors.ts";
 import { Token } from "./hsm/token.ts";
@@ -10,16 +11,18 @@ import { HttpServer, type HttpServerOptions } from "./http/http_server.ts";
 import { createRoutes, type RoutedCredential } from "./http/routes.ts";
 import type { Log } from "./log.ts";
 import { Readiness } from "./readiness.ts";
+import type { Supervised } from "./supervision/supervisor.ts";
 
 export interface ServiceOptions {
   readonly config: Config;
   readonly log: Log;
   readonly now?: () => Date;
+  /** A listening socket that was inherited, in place of HOST and PORT. */
+  readonly socket?: number | undefined;
 }
 
 /** A running service. */
-export interface Service {
-  readonly url: string;
+export interface Service extends Supervised {
   /**
    * Takes over a configuration: credentials, their certificates, the PIN, the origins of CORS. Requests in flight
    * end as they began. What cannot change under way is named in the log.
@@ -51,7 +54,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
   try {
     const service = new RunningService(token, options);
     await service.serve(config);
-    await service.listen();
+    await service.listen(options.socket);
     return service;
   } catch (error) {
     if (await token.close(0)) throw error;
@@ -113,10 +116,27 @@ class RunningService implements Service {
     credentials.warn(this.#now(), this.#log);
   }
 
-  async listen(): Promise<void> {
+  get sessions(): Service["sessions"] {
+    return this.#token.sessions;
+  }
+
+  get warning(): string | undefined {
+    const warnings = (this.#credentials?.all ?? []).map((credential) => {
+      const { credential: label, warning } = describeCredential(credential, this.#now());
+      return warning === undefined ? [] : [`"${label}": ${warning}`];
+    });
+    return warnings.flat().join(", ") || undefined;
+  }
+
+  check(): Promise<void> {
+    return this.#readiness.check();
+  }
+
+  async listen(socket: number | undefined): Promise<void> {
     const log = this.#log;
     const handler: HttpHandler = (request) => this.#answer(request);
-    this.#server = await listen({ ...this.#config.http, handler, log });
+    this.#server = await listen({ ...this.#config.http, socket, handler, log });
+    await refuseForeigners(this.#server, socket, this.#config);
     this.#daily = setInterval(() => this.#credentials?.warn(this.#now(), log), DAY_MS).unref();
     log("info", "listening", { url: this.url, ...this.#facts() });
   }
@@ -201,13 +221,28 @@ async function listen(options: HttpServerOptions): Promise<HttpServer> {
   try {
     return await HttpServer.listen(options);
   } catch (error) {
-    const { host, port } = options;
-    throw new SignerError(
-      "ERR_CONFIGURATION",
-      `Cannot listen on ${host}, port ${port} (HOST, PORT): ${messageOf(error)}`,
-      { cause: error },
-    );
+    const { host, port, socket } = options;
+    const where = socket === undefined ? `on ${host}, port ${port} (HOST, PORT)` : "on the inherited socket";
+    throw new SignerError("ERR_CONFIGURATION", `Cannot listen ${where}: ${messageOf(error)}`, {
+      cause: error,
+    });
   }
+}
+
+/** HOST was read with this in mind; an inherited socket is opened by others. */
+async function refuseForeigners(
+  server: HttpServer,
+  socket: number | undefined,
+  { http }: Config,
+): Promise<void> {
+  const { address, url } = server;
+  if (socket === undefined || address === undefined || isLoopback(address) || http.acceptsNetwork) return;
+  await server.stop(0);
+  throw new SignerError(
+    "ERR_CONFIGURATION",
+    `Cannot listen on the inherited socket ${url}: nobody is authenticated yet, and whoever reaches it can ` +
+      "sign (ListenStream; ALLOW_UNAUTHENTICATED_NETWORK=true accepts that)",
+  );
 }
 
 /** The settings that differ and that a reload leaves as they were. */

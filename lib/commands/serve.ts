@@ -10,6 +10,8 @@ import { EXIT } from "../exit_codes.ts";
 import { jsonLog, type Log } from "../log.ts";
 import { endProcess, sizeThreadPool, threadsFor } from "../runtime.ts";
 import { HungStartError, type Service, startService } from "../service.ts";
+import { inheritedSocket } from "../supervision/inherited_socket.ts";
+import { Supervisor } from "../supervision/supervisor.ts";
 
 const STOP_GRACE_MS = 25_000;
 
@@ -26,15 +28,21 @@ export const SERVE: Command = {
 };
 
 async function serve(context: CommandContext, options: CommandOptions): Promise<undefined> {
-  const log = jsonLog((line) => context.print(line));
+  const { environment, now } = context;
+  const supervisor = new Supervisor({ environment, log: jsonLog((line) => context.print(line)) });
+  const { log } = supervisor;
   try {
     const config = readConfig(context, options);
     warnOfFewThreads(config.token.sessions, log);
-    const service = await startService({ config, log, now: context.now });
-    reloadOnSignal(service, context, options, log);
-    stopOnSignals(service, log);
+    supervisor.starting();
+    const service = await startService({ config, log, now, socket: inheritedSocket(environment) });
+    reloadOnSignal(service, context, options, supervisor);
+    stopOnSignals(service, supervisor);
+    supervisor.ready(service);
   } catch (error) {
-    for (const sentence of sentencesOf(error)) context.tell(sentence);
+    const sentences = sentencesOf(error);
+    for (const sentence of sentences) context.tell(sentence);
+    await supervisor.failed(sentences);
     endProcess(
       exitCodeOf(error instanceof HungStartError ? error.cause : error),
       error instanceof HungStartError,
@@ -49,24 +57,32 @@ function warnOfFewThreads(sessions: number, log: Log): void {
   log("warning", "thread_pool.small", { threads, sessions, advice });
 }
 
-function reloadOnSignal(service: Service, context: CommandContext, options: CommandOptions, log: Log): void {
+function reloadOnSignal(
+  service: Service,
+  context: CommandContext,
+  options: CommandOptions,
+  supervisor: Supervisor,
+): void {
   process.on("SIGHUP", async () => {
+    supervisor.reloading();
+    let mistakes: readonly string[] = [];
     try {
       await service.reload(readConfig(context, options));
     } catch (error) {
-      log("error", "reload.failed", {
-        mistakes: sentencesOf(error),
-        advice: "everything is as it was before",
-      });
+      mistakes = sentencesOf(error);
+      supervisor.log("error", "reload.failed", { mistakes, advice: "everything is as it was before" });
     }
+    supervisor.reloaded(mistakes);
   });
 }
 
-function stopOnSignals(service: Service, log: Log): void {
+function stopOnSignals(service: Service, supervisor: Supervisor): void {
+  const { log } = supervisor;
   let isStopping = false;
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     if (isStopping) return;
     isStopping = true;
+    supervisor.stopping();
     log("info", "stopping", { signal });
     try {
       const clean = await service.stop(STOP_GRACE_MS);

@@ -28,6 +28,8 @@ export interface Config {
   readonly http: {
     readonly host: string;
     readonly port: number;
+    /** Whether an inherited socket may be open to other machines, although nobody is authenticated. */
+    readonly acceptsNetwork: boolean;
     readonly corsOrigins: readonly string[];
     readonly maxBodyBytes: number;
   };
@@ -107,6 +109,7 @@ export function parseConfig(
     http: Object.freeze({
       host: readHost(settings),
       port: settings.integer("PORT", 3756, 0, 65535),
+      acceptsNetwork: settings.flag("ALLOW_UNAUTHENTICATED_NETWORK"),
       corsOrigins: readOrigins(settings),
       maxBodyBytes: settings.integer("MAX_BODY_BYTES", GIB, 1, Number.MAX_SAFE_INTEGER),
     }),

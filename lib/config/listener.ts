@@ -17,7 +17,8 @@ export function readHost(settings: Settings): string {
   return host;
 }
 
-function isLoopback(host: string): boolean {
+/** Whether only this machine reaches an IP address, or `localhost`. */
+export function isLoopback(host: string): boolean {
   const loopback = new BlockList();
   loopback.addSubnet("127.0.0.0", 8, "ipv4");
   loopback.addAddress("::1", "ipv6");

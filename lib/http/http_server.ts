@@ -1,5 +1,5 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
+import type { Socket } from "node:net";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { readBody } from "./body_reader.ts";
@@ -13,6 +13,8 @@ export interface HttpServerOptions {
   readonly host: string;
   /** 0 for any free port. */
   readonly port: number;
+  /** The file descriptor of a socket that listens already, in place of `host` and `port`. */
+  readonly socket?: number | undefined;
   readonly maxBodyBytes: number;
   readonly handler: HttpHandler;
   readonly log: Log;
@@ -94,7 +96,8 @@ export class HttpServer {
     const server = new HttpServer(options);
     await new Promise<void>((resolve, reject) => {
       server.#server.once("error", reject);
-      server.#server.listen(options.port, options.host, resolve);
+      const { host, port, socket } = options;
+      server.#server.listen(socket === undefined ? { host, port } : { fd: socket }, resolve);
     });
     // A connection that cannot be accepted is no reason to end.
     server.#server.on("error", (error) => options.log("error", "http.failed", { error }));
@@ -103,8 +106,16 @@ export class HttpServer {
 
   /** Where it listens, as in `http://127.0.0.1:3756`. */
   get url(): string {
-    const { address, port, family } = this.#server.address() as AddressInfo;
-    return `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
+    const at = this.#server.address();
+    // Node.js does not know the path of a Unix socket that it did not open.
+    if (at === null || typeof at === "string") return "a Unix socket";
+    return `http://${at.family === "IPv6" ? `[${at.address}]` : at.address}:${at.port}`;
+  }
+
+  /** The IP address that it listens on; `undefined` for a Unix socket. */
+  get address(): string | undefined {
+    const at = this.#server.address();
+    return at === null || typeof at === "string" ? undefined : at.address;
   }
 
   /** Accepts no more, answers what is in flight for at most `graceMs`, then cuts what is left. */
