@@ -3,20 +3,30 @@ import type { Socket } from "node:net";
 import type { SignerError } from "../errors.ts";
 import { problemReply } from "./problems.ts";
 
+/** How long a connection may take over its first request once the server stops, in milliseconds. */
+const FIRST_REQUEST_MS = 1_000;
+
 /** The connections of a server, each with the replies that are due on it. */
 export class Connections {
   readonly #replies = new Map<Socket, Set<ServerResponse>>();
   readonly #refused = new WeakSet<Socket>();
+  /** Those on which no request has come yet. */
+  readonly #fresh = new Set<Socket>();
   #closing = false;
 
   add(socket: Socket): void {
     this.#replies.set(socket, new Set());
-    socket.once("close", () => this.#replies.delete(socket));
+    this.#fresh.add(socket);
+    socket.once("close", () => {
+      this.#replies.delete(socket);
+      this.#fresh.delete(socket);
+    });
   }
 
   /** Counts a reply as due until it is sent, or cannot be sent any more. */
   expect(socket: Socket, response: ServerResponse): void {
     const replies = this.#replies.get(socket);
+    this.#fresh.delete(socket);
     replies?.add(response);
     response.once("close", () => {
       replies?.delete(response);
@@ -25,12 +35,16 @@ export class Connections {
   }
 
   /**
-   * Ends every connection without a request, one that never had a request or has begun to send one included:
-   * `closeIdleConnections` leaves these. The others end after their last reply.
+   * Ends every connection without a request, one that has begun to send its next one included:
+   * `closeIdleConnections` leaves these. The others end after their last reply. One that was accepted just now
+   * has a moment for its first request, since to its client the server was still there.
    */
   close(): void {
     this.#closing = true;
-    for (const [socket, replies] of this.#replies) if (replies.size === 0) socket.destroy();
+    for (const [socket, replies] of this.#replies) {
+      if (replies.size === 0 && !this.#fresh.has(socket)) socket.destroy();
+    }
+    setTimeout(() => this.#fresh.forEach((socket) => void socket.destroy()), FIRST_REQUEST_MS).unref();
   }
 
   /**

@@ -135,13 +135,30 @@ describe("Stopping the server", () => {
     await stopped;
   });
 
+  it("answers the first request of a connection that was accepted before.", async () => {
+    const { url, server } = await start();
+    const [silent, prompt] = [await RawConnection.open(url), await RawConnection.open(url)];
+    const other = await RawConnection.open(url);
+    other.write(HEALTH);
+    // Says that the server has seen the others.
+    assert.equal((await other.reply())?.status, 200);
+    const stopped = assertStopsByItself(server);
+    await other.closed();
+    prompt.write(rawRequest(GOOD));
+    const reply = await prompt.reply();
+    assert.equal(reply?.status, 200);
+    assert.equal(reply.headers.get("connection"), "close");
+    await Promise.all([prompt.closed(), silent.closed(), stopped]);
+    assert.equal(prompt.errorCode, undefined);
+  });
+
   for (const [what, begin] of [
     ["has never sent anything", []],
     ["has sent half a head", ["POST /sign HTTP/1.1\r\nHo"]],
     ["waits for its next request", [HEALTH]],
     ["has sent half a head after its first request", [HEALTH, "POST /sign HTTP/1.1\r\nHo"]],
   ] as const) {
-    it(`closes at once a connection that ${what}.`, async () => {
+    it(`closes a connection that ${what}.`, async () => {
       const { url, server } = await start({ limits: { headersTimeoutMs: NEVER_MS } });
       const connection = await RawConnection.open(url);
       for (const bytes of begin) {
