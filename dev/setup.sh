@@ -6,6 +6,7 @@
 #   sh dev/setup.sh demo       and SoftHSM2 and OpenSSL
 #   sh dev/setup.sh browser    and the outside verifiers, and Chromium
 #   sh dev/setup.sh test       and the outside verifiers, pkcs11-spy, p11-kit, a C compiler (the default)
+#   sh dev/setup.sh systemd    and what makes and boots a machine with a systemd of its own
 #
 # What is missing is found by looking for the command or file, not by asking the package manager: that takes
 # no time and accepts what was installed in another way.
@@ -108,13 +109,20 @@ need_test_tools() {
   any_file /usr/include/stdlib.h || need libc6-dev glibc-devel
 }
 
+need_machine_tools() {
+  need_command systemd-nspawn systemd-container systemd-container
+  need_command mmdebstrap mmdebstrap mmdebstrap
+  need_command ip iproute2 iproute
+}
+
 find_missing() {
   missing=''
   [ "$has_npm_packages" = yes ] && [ "$has_own_addon" = yes ] || need_compiler_for_npm
   [ "$mode" = packages ] || need_token
-  case $mode in test | browser) need_verifiers ;; esac
-  [ "$mode" != test ] || need_test_tools
+  case $mode in test | browser | systemd) need_verifiers ;; esac
+  case $mode in test | systemd) need_test_tools ;; esac
   [ "$mode" != browser ] || any_file /usr/bin/chromium /usr/bin/chromium-browser || need chromium chromium
+  [ "$mode" != systemd ] || need_machine_tools
   missing=${missing# }
 }
 
@@ -184,7 +192,8 @@ build_own_addon() {
 
 case $mode in
   packages | demo | browser | test) ;;
-  *) fail "\"$mode\" is not packages, demo, browser or test." ;;
+  systemd) [ "$(id -u)" -eq 0 ] || fail 'Only root can boot a machine: sudo npm run test:systemd' ;;
+  *) fail "\"$mode\" is not packages, demo, browser, test or systemd." ;;
 esac
 require_node
 if npm_packages_present; then has_npm_packages=yes; else has_npm_packages=no; fi

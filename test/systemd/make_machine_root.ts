@@ -1,0 +1,3 @@
+import { makeMachineRoot } from "./machine_root.ts";
+
+makeMachineRoot();
