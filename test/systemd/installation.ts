@@ -133,6 +133,16 @@ export class Installation {
     return (await fetch(`${this.url}/certificate`)).text();
   }
 
+  /** Asks for a signature over a digest, as CMS. */
+  sign(digest: Uint8Array, signal: AbortSignal | null = null): Promise<Response> {
+    return fetch(`${this.url}/sign`, {
+      method: "POST",
+      headers: { "content-type": "application/json", accept: "application/cms" },
+      body: JSON.stringify({ hash: Buffer.from(digest).toString("hex") }),
+      signal,
+    });
+  }
+
   async isReady(): Promise<boolean> {
     try {
       return (await fetch(`${this.url}/readyz`)).ok;

@@ -53,11 +53,7 @@ describe("The service under systemd", () => {
 
   test("signs what outside programs find valid", async () => {
     const content = randomBytes(100_000);
-    const answer = await fetch(`${installation.url}/sign`, {
-      method: "POST",
-      headers: { "content-type": "application/json", accept: "application/cms" },
-      body: JSON.stringify({ hash: createHash("sha256").update(content).digest("hex") }),
-    });
+    const answer = await installation.sign(createHash("sha256").update(content).digest());
     const p7 = Buffer.from(await answer.arrayBuffer());
     for (const { judge, valid, text } of judgeSignedData(
       p7,
@@ -168,16 +164,26 @@ describe("The service under systemd", () => {
   test("answers what is in flight when it is stopped, and ends within its limit", async () => {
     installation.order({ calls: [{ on: "C_Sign", latencyUs: 1_000_000 }] });
     const calls = installation.simulator.calls("C_Sign");
-    const answer = fetch(`${installation.url}/sign`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ hash: randomBytes(32).toString("hex") }),
-    });
+    const answer = installation.sign(randomBytes(32));
     await until(() => installation.simulator.calls("C_Sign") > calls);
     await installation.systemctl("stop", "hsm-signer");
     assert.equal((await answer).status, 200);
     installation.order();
     assert.equal(await installation.property("Result"), "success");
     assert.equal(await installation.property("ExecMainStatus"), "0");
+  });
+
+  test("ends itself within its limit when a call hangs inside the module while it is stopped", async () => {
+    await installation.systemctl("start", "hsm-signer");
+    installation.order({ calls: [{ on: "C_Sign", hangs: true, times: 1 }] });
+    const { hung } = installation.simulator.injected();
+    const abort = new AbortController();
+    const answer = installation.sign(randomBytes(32), abort.signal);
+    await until(() => installation.simulator.injected().hung > hung);
+    abort.abort();
+    await answer.catch(() => {});
+    await installation.systemctl("stop", "hsm-signer");
+    assert.equal(await installation.property("Result"), "signal", "systemd did not have to end it");
+    assert.equal(await installation.mainPid(), 0);
   });
 });
