@@ -91,6 +91,7 @@ export function parseConfig(
     }
   }
   const modulePath = readModulePath(settings, sources);
+  const acceptsNetwork = settings.flag("ALLOW_UNAUTHENTICATED_NETWORK");
   const config: Config = {
     token: Object.freeze({
       modulePath,
@@ -107,9 +108,9 @@ export function parseConfig(
       days: settings.integer("CERT_DAYS", 730, 1, 3650),
     }),
     http: Object.freeze({
-      host: readHost(settings),
+      host: readHost(settings, acceptsNetwork),
       port: settings.integer("PORT", 3756, 0, 65535),
-      acceptsNetwork: settings.flag("ALLOW_UNAUTHENTICATED_NETWORK"),
+      acceptsNetwork,
       corsOrigins: readOrigins(settings),
       maxBodyBytes: settings.integer("MAX_BODY_BYTES", GIB, 1, Number.MAX_SAFE_INTEGER),
     }),

@@ -1,10 +1,13 @@
 import { BlockList, isIP } from "node:net";
 import type { Settings } from "./settings.ts";
 
-/** The address to listen on; anything wider than loopback has to be wanted in words. */
-export function readHost(settings: Settings): string {
+/**
+ * The address to listen on; anything wider than loopback has to be wanted in words.
+ *
+ * @param acceptsRisk whether it was
+ */
+export function readHost(settings: Settings, acceptsRisk: boolean): string {
   const host = settings.text("HOST") ?? "127.0.0.1";
-  const acceptsRisk = settings.flag("ALLOW_UNAUTHENTICATED_NETWORK");
   if (host !== "localhost" && isIP(host) === 0) {
     settings.mistake(`HOST must be an IP address or localhost, not "${host}".`);
   } else if (!isLoopback(host) && !acceptsRisk) {

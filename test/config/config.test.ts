@@ -74,6 +74,7 @@ describe("The configuration", () => {
     assert.deepEqual(http, {
       host: "127.0.0.1",
       port: 3756,
+      acceptsNetwork: false,
       corsOrigins: [],
       maxBodyBytes: 1024 ** 3,
     });
