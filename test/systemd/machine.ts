@@ -14,6 +14,23 @@ export interface Outcome {
 export const CHECKOUT = "/usr/src/hsm-signer";
 
 /**
+ * Boots $1 with the checkout $2. Its cgroup is one of the unified hierarchy, wherever this machine has that mounted.
+ * Whatever ends the test, however, ends the shell, unshare and with that all that is in the namespace of processes.
+ */
+const BOOT = `
+  tree=/sys/fs/cgroup
+  remove() { find "$@" -depth -type d -exec rmdir {} + 2>/dev/null; }
+  mount -t cgroup2 none $tree
+  remove $tree/hsm-signer-test.*
+  mkdir $tree/hsm-signer-test.$$ && echo $$ >$tree/hsm-signer-test.$$/cgroup.procs || exit 1
+  export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+  setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount-proc systemd-nspawn --quiet \\
+    --machine=hsm-signer-test-$$ --register=no --keep-unit --console=pipe \\
+    --directory="$1" --volatile=overlay --bind-ro="$2":${CHECKOUT} "\${@:3}" --boot
+  echo $$ >$tree/cgroup.procs
+  remove $tree/hsm-signer-test.$$`;
+
+/**
  * A machine with a systemd of its own: a container that systemd-nspawn boots, on a root that it cannot change. It
  * shares this process's network, which is one that only the tests are in, and does not outlive it.
  */
@@ -34,18 +51,14 @@ export class Machine {
   /** @param folders of this machine that it shall have, by their path there */
   static async boot(folders: Readonly<Record<string, string>> = {}): Promise<Machine> {
     const binds = Object.entries(folders).map(([path, source]) => `--bind=${source}:${path}`);
-    // Its cgroup is one of the unified hierarchy, wherever this machine has that mounted.
-    const script = `
-      mount -t cgroup2 none /sys/fs/cgroup
-      find /sys/fs/cgroup/hsm-signer-test.* -depth -type d -exec rmdir {} + 2>/dev/null
-      mkdir /sys/fs/cgroup/hsm-signer-test.$$ && echo $$ >/sys/fs/cgroup/hsm-signer-test.$$/cgroup.procs || exit 1
-      export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
-      exec setpriv --pdeathsig KILL systemd-nspawn --quiet --machine=hsm-signer-test-$$ --register=no --keep-unit --console=pipe \\
-        --directory="$1" --volatile=overlay --bind-ro="$2":${CHECKOUT} "\${@:3}" --boot`;
-    const arguments_ = ["--mount", "--propagation", "private", "bash", "-c", script, "bash"];
-    const nspawn = spawn("unshare", [...arguments_, MACHINE_ROOT, PROJECT, ...binds], {
-      stdio: ["ignore", "ignore", "pipe"],
-    });
+    const arguments_ = ["--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private"];
+    const nspawn = spawn(
+      "setpriv",
+      [...arguments_, "bash", "-c", BOOT, "bash", MACHINE_ROOT, PROJECT, ...binds],
+      {
+        stdio: ["ignore", "ignore", "pipe"],
+      },
+    );
     const machine = new Machine(nspawn);
     await machine.#started();
     return machine;
@@ -105,15 +118,20 @@ export class Machine {
   }
 }
 
-/** The first process of the machine; 0 while there is none. Another child, which prepares the root, comes before it. */
-function firstProcess(nspawn: number): number {
-  const children = readFileSync(`/proc/${nspawn}/task/${nspawn}/children`, "utf8").trim().split(" ");
-  return Number(children.find((pid) => pid !== "" && nameOf(pid) === "systemd") ?? 0);
+/** The first process of the machine, far below ours; 0 while there is none. */
+function firstProcess(ancestor: number): number {
+  const children = readQuietly(`/proc/${ancestor}/task/${ancestor}/children`)
+    .split(" ")
+    .filter(Boolean)
+    .map(Number);
+  const found = children.find((pid) => readQuietly(`/proc/${pid}/comm`) === "systemd");
+  return found ?? children.map(firstProcess).find((pid) => pid !== 0) ?? 0;
 }
 
-function nameOf(pid: string): string {
+/** Of a process that may be gone. */
+function readQuietly(path: string): string {
   try {
-    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+    return readFileSync(path, "utf8").trim();
   } catch {
     return "";
   }
