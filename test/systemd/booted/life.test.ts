@@ -65,6 +65,10 @@ describe("The service under systemd", () => {
     }
   });
 
+  test("has the files for browsers", async () => {
+    assert.equal((await fetch(`${installation.url}/client.js`)).status, 200);
+  });
+
   test("is one process of Node.js and the shell that tells systemd, and no compiler is installed", async () => {
     const { machine } = installation;
     const programs = (await installation.processes()).map((pid) =>
