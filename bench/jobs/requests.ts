@@ -1,7 +1,7 @@
 import { hash, randomBytes } from "node:crypto";
 
-/** How a request carries its document. */
-export type RequestForm = "hash" | "json" | "raw";
+/** How a request carries its document; `guide`: as the guide's client does, with both members. */
+export type RequestForm = "hash" | "json" | "raw" | "guide";
 
 /**
  * A request that is built once and sent many times, each time for another document: what changes is written
@@ -16,27 +16,41 @@ export interface PreparedRequest {
   document(): Buffer;
 }
 
+/** What a load sends. */
+export interface RequestKind {
+  readonly form: RequestForm;
+  /** Size of the document, at least 6 bytes; for `hash` it never leaves the generator. */
+  readonly documentBytes: number;
+  /** Each connection asks for so many documents, again and again; by standard each time for a new one. */
+  readonly documents?: number;
+}
+
 const SERIAL_LENGTH = 6;
 /** Base64 of six bytes is eight characters that depend on nothing else. */
 const SERIAL_BASE64_LENGTH = 8;
 
-/** @param documentBytes size of the document, at least 6 bytes; for `hash` it never leaves the generator */
-export function prepareRequest(form: RequestForm, documentBytes: number): PreparedRequest {
+export function prepareRequest({ form, documentBytes, documents }: RequestKind): PreparedRequest {
   const document = randomBytes(documentBytes);
   const { type, body, bodyOffset, update } = FORMS[form](document);
-  const head = `POST /sign HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n`;
-  const bytes = Buffer.concat([Buffer.from(head), body]);
-  const changing = bytes.subarray(head.length + bodyOffset);
+  const bytes = Buffer.concat([requestHead(type, body.length), body]);
+  const changing = bytes.subarray(bytes.length - body.length + bodyOffset);
+  const period = documents ?? Number.POSITIVE_INFINITY;
   let serial = 0;
   return {
     bytes,
     renew: () => {
-      serial += 1;
+      serial = (serial + 1) % period;
       document.writeUIntBE(serial, 0, SERIAL_LENGTH);
       update(changing);
     },
     document: () => Buffer.from(document),
   };
+}
+
+export function requestHead(type: string, length: number): Buffer {
+  return Buffer.from(
+    `POST /sign HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`,
+  );
 }
 
 interface Form {
@@ -62,6 +76,16 @@ const FORMS: Readonly<Record<RequestForm, (document: Buffer) => Form>> = {
     update: (target) =>
       void target.write(document.toString("base64", 0, SERIAL_LENGTH), 0, SERIAL_BASE64_LENGTH, "latin1"),
   }),
+  guide: (document) => {
+    const members = (): string =>
+      `${hash("sha256", document, "hex")}","encodedContents":"${document.toString("base64")}`;
+    return {
+      type: "application/json",
+      body: Buffer.from(`{"hash":"${members()}"}`),
+      bodyOffset: '{"hash":"'.length,
+      update: (target) => void target.write(members(), "latin1"),
+    };
+  },
   raw: (document) => ({
     type: "application/pdf",
     body: document,

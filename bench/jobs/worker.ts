@@ -5,24 +5,32 @@ import { fork } from "node:child_process";
  * The job goes in and the result comes back as one message each.
  */
 
+/** No job takes nearly as long. */
+const LIMIT_MS = 600_000;
+
 /**
  * Runs a script that calls `serveJob`, with the loader of this process.
  *
+ * @param script beside this file
  * @param environment what the process has besides the environment of this one
  * @throws Error when it ends without a result; what it says about that is on its standard error
  */
 export function runJob<Job, Result>(
-  script: URL,
+  script: string,
   job: Job,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Result> {
-  const child = fork(script, { env: { ...process.env, ...environment }, serialization: "advanced" });
+  const child = fork(new URL(script, import.meta.url), {
+    env: { ...process.env, ...environment },
+    serialization: "advanced",
+    timeout: LIMIT_MS,
+  });
   return new Promise((resolve, reject) => {
     child.once("message", (result) => resolve(result as Result));
     child.once("error", reject);
     child.once("exit", (code, signal) => {
       // Nothing happens here after a result: a promise settles once.
-      reject(new Error(`Cannot measure: ${script.pathname.split("/").pop()} ended with ${signal ?? code}`));
+      reject(new Error(`Cannot measure: ${script} ended with ${signal ?? code}`));
     });
     child.send(job as object);
   });
@@ -30,6 +38,8 @@ export function runJob<Job, Result>(
 
 /** The other side: does one job, answers, ends. */
 export function serveJob<Job, Result>(work: (job: Job) => Promise<Result>): void {
+  // Also when whoever wanted the result is gone.
+  process.once("disconnect", () => process.exit());
   process.once("message", async (job) => {
     const result = await work(job as Job);
     process.send?.(result, () => process.disconnect());

@@ -1,7 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Sample } from "./load.ts";
+
+/** A document, or the path of its file, and the answer to the request that was sent for it. */
+export interface Sample {
+  readonly document: Uint8Array | string;
+  readonly answer: string;
+}
 
 /**
  * Has OpenSSL verify the answers of a sample, each over the document that it was asked for.
@@ -16,16 +21,15 @@ export function requireValidSamples(
   directory: string,
 ): void {
   if (samples.length === 0) throw new Error("Cannot count these answers: none was kept for a look");
-  const [trusted, content, container] = ["trusted.pem", "content", "p7.der"].map((name) =>
-    join(directory, name),
-  ) as [string, string, string];
-  writeFileSync(trusted, certificatePem);
+  const path = (name: string): string => join(directory, name);
+  writeFileSync(path("trusted.pem"), certificatePem);
   for (const { document, answer } of samples) {
     const { p7 }: { p7?: unknown } = JSON.parse(answer);
-    writeFileSync(content, document);
-    writeFileSync(container, Buffer.from(String(p7), "base64"));
-    const input = ["-inform", "DER", "-in", container, "-content", content];
-    const trust = ["-CAfile", trusted, "-purpose", "any"];
+    if (typeof document !== "string") writeFileSync(path("content"), document);
+    writeFileSync(path("p7.der"), Buffer.from(String(p7), "base64"));
+    const content = typeof document === "string" ? document : path("content");
+    const input = ["-inform", "DER", "-in", path("p7.der"), "-content", content];
+    const trust = ["-CAfile", path("trusted.pem"), "-purpose", "any"];
     // Its output is the content; its exit code is the verdict.
     execFileSync("openssl", ["cms", "-verify", "-binary", ...input, ...trust, "-out", "/dev/null"], {
       stdio: "pipe",

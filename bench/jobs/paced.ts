@@ -1,0 +1,127 @@
+import { setTimeout as delay } from "node:timers/promises";
+import type { Sample } from "../measure/judge.ts";
+import { quantile } from "../measure/rounds.ts";
+import { type Usage, UsageObserver } from "../measure/usage.ts";
+import { Client, type Server } from "./client.ts";
+import { type PreparedRequest, prepareRequest, type RequestKind } from "./requests.ts";
+import { serveJob } from "./worker.ts";
+
+/**
+ * The load that does not wait for answers: so many requests a second, whatever becomes of them. What it takes is
+ * the time from when a request is sent, or would have been if a connection had been free, to its answer.
+ */
+
+export interface PacedJob {
+  readonly server: Server;
+  readonly request: RequestKind;
+  readonly perSecond: number;
+  readonly connections: number;
+  readonly warmUpMs: number;
+  readonly measureMs: number;
+}
+
+/** Times are in milliseconds, and of the requests after the warm-up. */
+export interface PacedResult {
+  readonly requests: number;
+  readonly medianMs: number;
+  readonly p99Ms: number;
+  /** How much later than planned the generator sent, since timers and the machine are not exact. */
+  readonly lagP99Ms: number;
+  readonly usage: Usage;
+  /** When it was measured, in milliseconds since 1970. */
+  readonly begin: number;
+  readonly end: number;
+  /** The last answer. */
+  readonly samples: readonly Sample[];
+}
+
+async function measure(job: PacedJob): Promise<PacedResult> {
+  const clients = await Client.openAll(job.server, job.connections);
+  const load = new PacedLoad(clients, job);
+  await load.run(job.warmUpMs);
+  load.forget();
+  const observer = new UsageObserver(job.server.group);
+  const begin = Date.now();
+  await load.run(job.measureMs);
+  const usage = observer.end();
+  const end = Date.now();
+  await load.drain();
+  for (const client of clients) client.close();
+  const { latencies, lags, samples } = load;
+  return {
+    requests: latencies.length,
+    medianMs: quantile(latencies, 0.5),
+    p99Ms: quantile(latencies, 0.99),
+    lagP99Ms: quantile(lags, 0.99),
+    usage,
+    begin,
+    end,
+    samples,
+  };
+}
+
+interface Lane {
+  readonly client: Client;
+  readonly request: PreparedRequest;
+}
+
+class PacedLoad {
+  latencies: number[] = [];
+  lags: number[] = [];
+  samples: Sample[] = [];
+  readonly #idle: Lane[];
+  readonly #intervalMs: number;
+  readonly #underWay = new Set<Promise<void>>();
+  /** When requests were due for which no connection was free. */
+  readonly #waiting: number[] = [];
+  #failure: unknown;
+
+  constructor(clients: readonly Client[], { request, perSecond }: PacedJob) {
+    this.#idle = clients.map((client) => ({ client, request: prepareRequest(request) }));
+    this.#intervalMs = 1_000 / perSecond;
+  }
+
+  /** Sends for so long; then there may be requests under way. */
+  async run(forMs: number): Promise<void> {
+    const start = performance.now();
+    for (let due = start; due < start + forMs; due += this.#intervalMs) {
+      // A timer takes a millisecond at least: what is due by then is sent at once.
+      while (performance.now() < due) await delay(1);
+      if (this.#failure !== undefined) throw this.#failure;
+      const now = performance.now();
+      this.lags.push(now - due);
+      this.#waiting.push(now);
+      this.#sendWaiting();
+    }
+  }
+
+  forget(): void {
+    [this.latencies, this.lags, this.samples] = [[], [], []];
+  }
+
+  async drain(): Promise<void> {
+    while (this.#underWay.size > 0) await Promise.all(this.#underWay);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #sendWaiting(): void {
+    const lane = this.#waiting.length > 0 ? this.#idle.pop() : undefined;
+    if (lane === undefined) return;
+    const asking = this.#ask(lane, this.#waiting.shift() ?? 0).catch((error) => {
+      this.#failure = error;
+    });
+    this.#underWay.add(asking);
+    asking.finally(() => this.#underWay.delete(asking));
+  }
+
+  async #ask(lane: Lane, since: number): Promise<void> {
+    lane.request.renew();
+    const body = await lane.client.ask(lane.request.bytes);
+    this.latencies.push(performance.now() - since);
+    this.samples = [{ document: lane.request.document(), answer: body.toString() }];
+    this.#idle.push(lane);
+    this.#sendWaiting();
+  }
+}
+
+serveJob(measure);
