@@ -26,17 +26,25 @@ export async function fullLoad(
   request: RequestKind,
   special: Partial<LoadJob> = {},
 ): Promise<LoadResult & Rate> {
-  const result = await bareLoad(bench, server, request, special);
+  const result = await loadOf(bench, server, request, special);
   requireValidSamples(result.samples, server.certificatePem, bench.directory);
   return result;
 }
 
 /** The same of a server that signs nothing. */
 export async function bareLoad(
+  bench: Bench,
+  server: Server,
+  request: RequestKind,
+): Promise<LoadResult & Rate> {
+  return { ...(await loadOf(bench, server, request, {})), samples: [] };
+}
+
+async function loadOf(
   { options }: Bench,
   { host, port, group }: Server,
   request: RequestKind,
-  special: Partial<LoadJob> = {},
+  special: Partial<LoadJob>,
 ): Promise<LoadResult & Rate> {
   const result = await runJob<LoadJob, LoadResult>("load.ts", {
     server: { host, port, group },

@@ -7,6 +7,8 @@ export interface Rate {
   readonly cpuMicros: number;
   /** CPU time of the load generator for one request, in microseconds. */
   readonly generatorMicros?: number;
+  /** Answers that OpenSSL has verified. */
+  readonly samples?: readonly unknown[];
 }
 
 /** What the rounds of one rate come to: medians, and the extremes of the rate. */
@@ -19,6 +21,8 @@ export interface Row {
   readonly ratio: number;
   readonly cpuMicros: number;
   readonly generatorMicros?: number;
+  /** Answers that OpenSSL has verified. */
+  readonly verified?: number;
 }
 
 /** @param rates by the names of the rows; the first is what the others are compared with */
@@ -34,6 +38,7 @@ export function perSecond(rounds: readonly Rate[]): readonly number[] {
 function rowOf(name: string, rounds: readonly Rate[], base: readonly Rate[]): Row {
   const rates = perSecond(rounds);
   const generator = rounds.flatMap(({ generatorMicros }) => generatorMicros ?? []);
+  const verified = rounds.reduce((sum, { samples = [] }) => sum + samples.length, 0);
   return {
     name,
     perSecond: Math.round(median(rates)),
@@ -42,5 +47,6 @@ function rowOf(name: string, rounds: readonly Rate[], base: readonly Rate[]): Ro
     ratio: Number(medianRatio(rates, perSecond(base)).toFixed(3)),
     cpuMicros: Math.round(median(rounds.map(({ cpuMicros }) => cpuMicros))),
     ...(generator.length > 0 ? { generatorMicros: Math.round(median(generator)) } : {}),
+    ...(verified > 0 ? { verified } : {}),
   };
 }

@@ -8,7 +8,7 @@ type Column<T> = readonly [title: string, cell: (item: T) => string];
 const ROW_COLUMNS: readonly Column<Row>[] = [
   ["per second", (row) => String(row.perSecond)],
   ["slowest – fastest", ({ slowest, fastest }) => `${slowest} – ${fastest}`],
-  ["ratio to raw", ({ ratio }) => ratio.toFixed(2)],
+  ["of the first", ({ ratio }) => ratio.toFixed(2)],
   ["CPU µs", ({ cpuMicros }) => String(cpuMicros)],
   ["generator's CPU µs", ({ generatorMicros }) => String(generatorMicros ?? "")],
 ];
@@ -29,11 +29,13 @@ export function findingTable(title: string, findings: readonly Finding[]): strin
 
 /** What was measured for each figure, and what bounds those that are not what they should be. */
 export function explanations(findings: readonly Finding[]): string {
+  const missed = findings.filter(({ isMet, bound }) => !isMet && bound !== undefined);
   return findings
-    .map(({ figure, how, bound, isMet }, index) => {
-      const known = bound === findings[index - 1]?.bound ? "the same" : bound;
-      const reason = isMet || bound === undefined ? "" : `\n      bound by ${known}`;
-      return `  ${figure}\n      ${how}${reason}\n`;
+    .map((finding) => {
+      const before = missed[missed.indexOf(finding) - 1];
+      const bound = before?.bound === finding.bound ? "the same" : finding.bound;
+      const reason = missed.includes(finding) ? `\n      bound by ${bound}` : "";
+      return `  ${finding.figure}\n      ${finding.how}${reason}\n`;
     })
     .join("");
 }

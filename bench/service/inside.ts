@@ -28,7 +28,8 @@ export class Inside<Answer> {
 
   /** Has each process answer about the time since it was asked last. */
   async ask(): Promise<readonly Answer[]> {
-    const processes = readdirSync(this.#directory).filter((name) => /^\d+$/.test(name));
+    const names = readdirSync(this.#directory).filter((name) => /^\d+$/.test(name));
+    const processes = names.filter((pid) => existsSync(`/proc/${pid}`));
     return Promise.all(processes.map((pid) => this.#askProcess(pid)));
   }
 

@@ -60,7 +60,9 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 }
 
 function spawnService({ command, nodeArguments = [], environment, log }: ServiceOptions): ChildProcess {
-  const standard = [process.execPath, "--import", "tsx", ...nodeArguments, "server.ts"];
+  // As bin/hsm-signer does: a Node that reads the sources by itself needs no loader.
+  const loader = Reflect.get(process.features, "typescript") ? [] : ["--import", "tsx"];
+  const standard = [process.execPath, ...loader, ...nodeArguments, "server.ts"];
   const [program = "", ...args] = command ?? standard;
   const { PATH = "", HOME = "" } = process.env;
   const output = openSync(log, "a");
