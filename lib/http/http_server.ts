@@ -3,6 +3,7 @@ import type { Socket } from "node:net";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { readBody } from "./body_reader.ts";
+import { BodyTurns } from "./body_turns.ts";
 import { Connections } from "./connections.ts";
 import type { HttpHandler, HttpReply } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
@@ -56,6 +57,7 @@ export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #limits: HttpLimits;
   readonly #connections = new Connections();
+  readonly #turns = new BodyTurns();
   #stopping = false;
 
   private constructor(options: HttpServerOptions) {
@@ -145,7 +147,7 @@ export class HttpServer {
           return Array.isArray(value) ? value.join(", ") : value;
         },
         readBody: async (sink) => {
-          await readBody(request, response, sink, { maxBodyBytes, ...this.#limits });
+          await readBody(request, response, sink, { maxBodyBytes, ...this.#limits }, this.#turns);
           bodyIsRead = true;
         },
       });
