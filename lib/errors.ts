@@ -30,6 +30,9 @@ export type ErrorCode =
   | "ERR_CERTIFICATE_NOT_YET_VALID"
   | "ERR_CERTIFICATE_EXPIRED"
   | "ERR_CERTIFICATE_NOT_WRITTEN"
+  // the audit trail
+  | "ERR_AUDIT_UNAVAILABLE"
+  | "ERR_AUDIT_BROKEN"
   // the request
   | "ERR_REQUEST_MALFORMED"
   | "ERR_NOT_FOUND"

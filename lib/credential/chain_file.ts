@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
 import { join } from "node:path";
+import { linkIfAbsent, removeQuietly, syncDirectory, writeDurably } from "../durable_file.ts";
 import { messageOf, SignerError } from "../errors.ts";
-import { linkIfAbsent, removeQuietly, syncDirectory, writeDurably } from "./durable_file.ts";
 import { holdsPrivateKey, pemBlocks, pemBytes, pemText } from "./pem.ts";
 
 export const CHAIN_EXTENSION = ".pem";

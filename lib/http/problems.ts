@@ -66,6 +66,11 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
     detail: "The key on the HSM is not the one that was certified; an operator has to act.",
     retryAfter: 60,
   },
+  ERR_AUDIT_UNAVAILABLE: {
+    status: 503,
+    detail: "Signatures cannot be recorded, and none is given without a record.",
+    retryAfter: 5,
+  },
   ERR_CERTIFICATE_EXPIRED: {
     status: 503,
     detail: "The certificate has expired; an operator has to act.",

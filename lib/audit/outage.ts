@@ -1,0 +1,39 @@
+import type { Entry, GapEntry } from "./record.ts";
+
+/** A time in which nothing can be written, and what it has cost so far. */
+export class Outage {
+  readonly since: Date;
+  readonly reason: string;
+  #unrecorded = 0;
+  #refused = 0;
+
+  constructor(since: Date, reason: string) {
+    this.since = since;
+    this.reason = reason;
+  }
+
+  /** Counts a record that is not written. @param goesOn whether its signature is answered all the same */
+  miss(entry: Entry, goesOn: boolean): void {
+    if (entry.type === "gap") {
+      this.#unrecorded += entry.unrecorded;
+      this.#refused += entry.refused;
+    } else if (entry.type === "signature") {
+      if (goesOn) this.#unrecorded += 1;
+      else this.#refused += 1;
+    }
+  }
+
+  /** The record that tells of it. */
+  entry(): GapEntry {
+    const { since, reason } = this;
+    const [unrecorded, refused] = [this.#unrecorded, this.#refused];
+    return { type: "gap", since: since.toISOString(), reason, unrecorded, refused };
+  }
+
+  /** A further record, of what was missed since the first one was made; `undefined` if nothing was. */
+  entryAfter(first: GapEntry): GapEntry | undefined {
+    const all = this.entry();
+    const [unrecorded, refused] = [all.unrecorded - first.unrecorded, all.refused - first.refused];
+    return unrecorded + refused === 0 ? undefined : { ...all, unrecorded, refused };
+  }
+}
