@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { runCommandLine } from "./lib/cli/command_line.ts";
 import type { CommandContext } from "./lib/command.ts";
 import { DOCTOR } from "./lib/commands/doctor.ts";
+import { AUDIT_VERIFY } from "./lib/commands/audit_verify.ts";
 import { IMPORT } from "./lib/commands/import.ts";
 import { LIST } from "./lib/commands/list.ts";
 import { PROVISION } from "./lib/commands/provision.ts";
@@ -32,7 +33,7 @@ for (const name of PIN_VARIABLES) delete process.env[name];
 process.stdout.on("error", () => {});
 
 const code = await runCommandLine(process.argv.slice(2), {
-  commands: [SERVE, DOCTOR, PROVISION, REQUEST, IMPORT, LIST],
+  commands: [SERVE, DOCTOR, PROVISION, REQUEST, IMPORT, LIST, AUDIT_VERIFY],
   standard: SERVE.name,
   version: packageVersion(),
   context,

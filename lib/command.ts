@@ -29,6 +29,11 @@ export interface CommandOptions {
   readonly extendedKeyUsage?: readonly string[];
   readonly subjectAltName?: readonly string[];
   readonly out?: string;
+  /** Files with certificates: of those who sign, and of those who certify them. */
+  readonly certificate?: string;
+  readonly ca?: string;
+  /** Hash of a record that has to be there. */
+  readonly expect?: string;
 }
 
 /** One command of the command line. */
@@ -38,15 +43,21 @@ export interface Command {
   readonly summary: string;
   /** More about it, and examples. */
   readonly description?: string;
-  /** What stands after its name, and what that is. */
+  /** What stands after its name, and what that is; with three dots behind the name, there may be several. */
   readonly argument?: readonly [name: string, description: string];
   /** Besides those that every command has: flags as in `--key-label <label>`, and what they are for. */
   readonly options: readonly (readonly [flags: string, description: string])[];
   /**
+   * @param further arguments, where there may be several
    * @returns the exit code; `undefined` when the process goes on
    * @throws Error whose sentences are shown to whoever gave the command
    */
-  run(context: CommandContext, options: CommandOptions, argument: string): Promise<ExitCode | undefined>;
+  run(
+    context: CommandContext,
+    options: CommandOptions,
+    argument: string,
+    further: readonly string[],
+  ): Promise<ExitCode | undefined>;
 }
 
 /** @throws ConfigError */

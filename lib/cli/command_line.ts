@@ -30,9 +30,9 @@ export async function runCommandLine(
   const groups = new Map<string, Parser>();
   for (const command of commands) {
     const run = async (...given: unknown[]): Promise<void> => {
-      const argument = command.argument === undefined ? "" : String(given[0]);
+      const [argument = "", ...further] = command.argument === undefined ? [] : [given[0]].flat().map(String);
       const options = given[command.argument === undefined ? 0 : 1] as CommandOptions;
-      code = await command.run(context, options, argument);
+      code = await command.run(context, options, argument, further);
     };
     addTo(program, groups, command, command.name === standard).action(run);
   }

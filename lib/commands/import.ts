@@ -1,14 +1,12 @@
-import { readFileSync } from "node:fs";
 import { type Command, type CommandContext, type CommandOptions, readCredentialConfig } from "../command.ts";
 import { assembleChain } from "../credential/assemble_chain.ts";
 import { proveChain } from "../credential/chain.ts";
 import { ChainFile } from "../credential/chain_file.ts";
 import { proveCredential } from "../credential/credential.ts";
 import { describeChain } from "../credential/credential_report.ts";
-import { readCertificates } from "../credential/received_certificates.ts";
-import { messageOf, SignerError } from "../errors.ts";
 import { EXIT, type ExitCode } from "../exit_codes.ts";
 import { TokenCrypto } from "../hsm/token_crypto.ts";
+import { readCertificateFile } from "./certificate_file.ts";
 import { existingKeyPair } from "./existing_key_pair.ts";
 import { withToken } from "./with_token.ts";
 
@@ -28,8 +26,6 @@ export const IMPORT: Command = {
   run: importChain,
 };
 
-const STANDARD_INPUT = 0;
-
 async function importChain(
   context: CommandContext,
   options: CommandOptions,
@@ -38,7 +34,7 @@ async function importChain(
   const { config, credential } = readCredentialConfig(context, options);
   const { label, algorithm } = credential;
   const now = context.now();
-  const received = readReceived(argument);
+  const received = readCertificateFile(argument);
   const file = new ChainFile(config.certificate.directory, label);
   const { chain, warnings, replacement } = await withToken(context, config, async (token) => {
     const crypto = new TokenCrypto(token);
@@ -69,20 +65,4 @@ async function importChain(
   );
   if (replacement.isChanged) context.print("A running service takes it on SIGHUP.");
   return EXIT.ok;
-}
-
-/** @throws SignerError that names the file */
-function readReceived(path: string): Uint8Array[] {
-  const name = path === "-" ? "standard input" : path;
-  let bytes: Uint8Array;
-  try {
-    bytes = readFileSync(path === "-" ? STANDARD_INPUT : path);
-  } catch (error) {
-    throw new SignerError("ERR_CONFIGURATION", `Cannot read ${name}: ${messageOf(error)}`, { cause: error });
-  }
-  try {
-    return readCertificates(bytes);
-  } catch (error) {
-    throw new SignerError("ERR_CERTIFICATE_MALFORMED", `${messageOf(error)} (in ${name})`, { cause: error });
-  }
 }

@@ -27,7 +27,7 @@ export interface TrailStage {
 }
 
 /** @param signer of the checkpoints */
-export function trailStage(signer: CheckpointSigner): TrailStage {
+export function trailStage(signer: CheckpointSigner, now: () => Date = () => new Date()): TrailStage {
   const file = join(temporaryDirectory(), "audit.jsonl");
   const { log, events } = recordingLog();
   return {
@@ -44,7 +44,7 @@ export function trailStage(signer: CheckpointSigner): TrailStage {
           onFailure: "stop",
           ...config,
         },
-        now: () => new Date(),
+        now,
         log,
         signer: () => signer,
         retryMs: 5,
