@@ -107,6 +107,8 @@ need_test_tools() {
   any_file /usr/lib/*/pkcs11/p11-kit-client.so /usr/lib*/pkcs11/p11-kit-client.so || need p11-kit-modules p11-kit-server
   need_command cc gcc gcc
   any_file /usr/include/stdlib.h || need libc6-dev glibc-devel
+  any_file /usr/lib/python3*/*-packages/prometheus_client/openmetrics/parser.py ||
+    need python3-prometheus-client python3-prometheus_client
 }
 
 need_machine_tools() {
