@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { runCommandLine } from "./lib/cli/command_line.ts";
 import type { CommandContext } from "./lib/command.ts";
-import { DOCTOR } from "./lib/commands/doctor.ts";
 import { AUDIT_VERIFY } from "./lib/commands/audit_verify.ts";
+import { DOCTOR } from "./lib/commands/doctor.ts";
 import { IMPORT } from "./lib/commands/import.ts";
 import { LIST } from "./lib/commands/list.ts";
 import { PROVISION } from "./lib/commands/provision.ts";

@@ -1,16 +1,23 @@
 import { randomBytes } from "node:crypto";
+import { Audit } from "./audit/audit.ts";
+import type { CheckpointSigner } from "./audit/checkpoint.ts";
 import type { Config } from "./config/config.ts";
 import { isLoopback } from "./config/listener.ts";
 import { Credentials, describeCredential, type ServedCredential } from "./credentials.ts";
 import { messageOf, SignerError } from "./errors.ts";
 import { Token } from "./hsm/token.ts";
 import { TokenCrypto } from "./hsm/token_crypto.ts";
-import type { Answered, HttpHandler } from "./http/exchange.ts";
+import type { HttpHandler, HttpRequest } from "./http/exchange.ts";
 import { frontEnd } from "./http/front_end.ts";
 import { HttpServer, type HttpServerOptions } from "./http/http_server.ts";
 import { createRoutes, type RoutedCredential } from "./http/routes.ts";
 import type { Log } from "./log.ts";
+import { Counts } from "./metrics/counts.ts";
+import { MetricsText } from "./metrics/metrics_text.ts";
+import type { ServiceState } from "./metrics/state_families.ts";
+import { MetricsListener } from "./metrics_listener.ts";
 import { Readiness } from "./readiness.ts";
+import { RequestObserver } from "./request_observer.ts";
 import type { Supervised } from "./supervision/supervisor.ts";
 
 export interface ServiceOptions {
@@ -19,6 +26,8 @@ export interface ServiceOptions {
   readonly now?: () => Date;
   /** A listening socket that was inherited, in place of HOST and PORT. */
   readonly socket?: number | undefined;
+  /** How many lines of the log nobody took. */
+  readonly linesLost?: () => number;
 }
 
 /** A running service. */
@@ -30,6 +39,8 @@ export interface Service extends Supervised {
    * @throws SignerError when its credentials cannot be served; everything but the PIN is as before then
    */
   reload(config: Config): Promise<void>;
+  /** Has the audit trail go on in a new file. */
+  rotateAudit(): void;
   /**
    * Stops accepting, answers what is in flight, logs out.
    *
@@ -40,6 +51,8 @@ export interface Service extends Supervised {
 
 const READY_DEADLINE_MS = 2_000;
 const READY_VALIDITY_MS = 1_000;
+/** The least that the audit trail has for its last checkpoint, however long the requests took to end. */
+const LAST_CHECKPOINT_MS = 1_000;
 const DAY_MS = 86_400_000;
 
 /**
@@ -49,10 +62,12 @@ const DAY_MS = 86_400_000;
  * @throws SignerError when a part cannot be built; what was opened is closed again
  */
 export async function startService(options: ServiceOptions): Promise<Service> {
-  const { config, log } = options;
+  const { config } = options;
+  const counts = new Counts();
+  const log = counts.counting(options.log);
   const token = Token.open({ ...config.token, log });
   try {
-    const service = new RunningService(token, options);
+    const service = new RunningService(token, counts, { ...options, log });
     await service.serve(config);
     await service.listen(options.socket);
     return service;
@@ -74,7 +89,12 @@ class RunningService implements Service {
   readonly #token: Token;
   readonly #log: Log;
   readonly #now: () => Date;
+  readonly #linesLost: () => number;
   readonly #readiness: Readiness;
+  readonly #audit: Audit;
+  readonly #observer: RequestObserver;
+  readonly #metrics: MetricsText;
+  readonly #metricsListener: MetricsListener;
   #config: Config;
   #credentials: Credentials | undefined;
   #handler: HttpHandler | undefined;
@@ -83,11 +103,17 @@ class RunningService implements Service {
   /** The last reload; the next one begins when it has ended. */
   #reloading: Promise<void> = Promise.resolve();
 
-  constructor(token: Token, { config, log, now = () => new Date() }: ServiceOptions) {
+  constructor(token: Token, counts: Counts, options: ServiceOptions) {
+    const { config, log, now = () => new Date(), linesLost = () => 0 } = options;
     this.#token = token;
     this.#log = log;
     this.#now = now;
+    this.#linesLost = linesLost;
     this.#config = config;
+    this.#observer = new RequestObserver(counts, log);
+    this.#audit = new Audit({ now, log, signer: () => this.#checkpointSigner() });
+    this.#metrics = new MetricsText(counts, this.#state());
+    this.#metricsListener = new MetricsListener(() => this.#metrics.read(), log);
     this.#readiness = new Readiness({
       probe: () => this.#probe(),
       deadlineMs: READY_DEADLINE_MS,
@@ -109,11 +135,16 @@ class RunningService implements Service {
       now: this.#now,
       log: this.#log,
     });
+    const changes = await this.#prepare(config).catch((error: unknown) => {
+      credentials.release();
+      throw error;
+    });
     this.#credentials?.release();
     this.#credentials = credentials;
     this.#config = config;
     this.#handler = this.#routes(credentials, config);
     credentials.warn(this.#now(), this.#log);
+    await Promise.all(changes.map((change) => change.commit()));
   }
 
   get sessions(): Service["sessions"] {
@@ -135,10 +166,12 @@ class RunningService implements Service {
   async listen(socket: number | undefined): Promise<void> {
     const log = this.#log;
     const handler: HttpHandler = (request) => this.#answer(request);
-    this.#server = await listen({ ...this.#config.http, socket, handler, log });
+    const refused: HttpServerOptions["refused"] = (refusal) => this.#observer.refused(refusal);
+    this.#server = await listen({ ...this.#config.http, socket, handler, refused, log });
     await refuseForeigners(this.#server, socket, this.#config);
     this.#daily = setInterval(() => this.#credentials?.warn(this.#now(), log), DAY_MS).unref();
-    log("info", "listening", { url: this.url, ...this.#facts() });
+    const { url: metrics } = this.#metricsListener;
+    log("info", "listening", { url: this.url, ...(metrics ? { metrics } : {}), ...this.#facts() });
   }
 
   reload(config: Config): Promise<void> {
@@ -153,7 +186,13 @@ class RunningService implements Service {
     const deadline = performance.now() + graceMs;
     clearInterval(this.#daily);
     await this.#server?.stop(graceMs);
+    await this.#metricsListener.close();
+    await this.#audit.close(Math.max(deadline - performance.now(), LAST_CHECKPOINT_MS));
     return this.#token.close(Math.max(deadline - performance.now(), 0));
+  }
+
+  rotateAudit(): void {
+    this.#audit.rotate();
   }
 
   async #reload(config: Config): Promise<void> {
@@ -174,22 +213,96 @@ class RunningService implements Service {
     return this.#handler(request);
   }
 
+  /** What is opened beside the credentials, and takes its place with them or not at all. */
+  async #prepare({ audit, metrics }: Config): Promise<readonly { commit(): Promise<void> }[]> {
+    const trail = await this.#audit.prepare(audit);
+    try {
+      if (metrics.onService || metrics.listener !== undefined) await this.#metrics.begin();
+      return [trail, await this.#metricsListener.prepare(metrics.listener)];
+    } catch (error) {
+      await trail.discard();
+      throw error;
+    }
+  }
+
   #routes(credentials: Credentials, config: Config): HttpHandler {
     return createRoutes({
-      credential: (label) => routed(label === undefined ? credentials.standard : credentials.find(label)),
+      credential: (label) =>
+        this.#routed(label === undefined ? credentials.standard : credentials.find(label)),
       readiness: () => this.#readiness.check(),
-      facts: () => ({ ...this.#facts(), sessions: this.#token.sessions }),
+      facts: () => ({ ...this.#facts(), sessions: this.#token.sessions, ...this.#audit.facts }),
       corsOrigins: config.http.corsOrigins,
-      observe: (answered) => this.#log("info", "request", requestLine(answered)),
+      record: (request, credential, signedData) => this.#record(request, credential, signedData),
+      ...(config.metrics.onService ? { metrics: () => this.#metrics.read() } : {}),
+      observe: (answered) => this.#observer.answered(answered),
       files: frontEnd(config),
       log: this.#log,
     });
   }
 
-  /** One signature with the default credential. */
-  #probe(): Promise<unknown> {
+  #routed({ signer, certificatePem }: ServedCredential): RoutedCredential {
+    const { label, chain } = signer.credential;
+    return {
+      label,
+      hash: signer.credential.signer.algorithm.hash,
+      serialNumber: chain.leaf.serialNumber.toLowerCase(),
+      certificatePem,
+      sign: (digest, timings) => {
+        // The token is not asked for what could not be answered.
+        this.#audit.requireAvailable();
+        return signer.sign(digest, timings);
+      },
+    };
+  }
+
+  async #record(
+    { id, facts }: HttpRequest,
+    { label, hash, serialNumber }: RoutedCredential,
+    signedData: Uint8Array,
+  ): Promise<void> {
+    if (!this.#audit.isOn) return;
+    const start = performance.now();
+    const { caller, digest = "" } = facts;
+    await this.#audit.record(
+      {
+        request: id,
+        ...(caller === undefined ? {} : { caller }),
+        credential: label,
+        hash: hash.name,
+        digest,
+        certificate: serialNumber,
+      },
+      signedData,
+    );
+    facts.auditMs = performance.now() - start;
+  }
+
+  /** The default credential, unless it has expired and another one has not. */
+  #checkpointSigner(): CheckpointSigner {
+    const { all, standard } = this.#present;
+    const { signer } = all.find((each) => !each.signer.isExpired) ?? standard;
+    const { label, chain } = signer.credential;
+    return { credential: label, signer: signer.credential.signer, certificates: chain.embedded };
+  }
+
+  /** One signature with the default credential, where it could be recorded. */
+  async #probe(): Promise<void> {
+    this.#audit.requireAvailable();
     const { signer } = this.#present.standard;
-    return signer.sign(randomBytes(signer.credential.signer.algorithm.hash.length));
+    await signer.sign(randomBytes(signer.credential.signer.algorithm.hash.length));
+  }
+
+  #state(): ServiceState {
+    return {
+      sessions: () => this.#token.sessions,
+      certificates: () =>
+        (this.#credentials?.all ?? []).map(({ signer: { credential } }) => ({
+          credential: credential.label,
+          remainingMs: credential.chain.notAfter.getTime() - this.#now().getTime(),
+        })),
+      audit: () => this.#audit.state,
+      linesLost: this.#linesLost,
+    };
   }
 
   get #present(): Credentials {
@@ -204,17 +317,6 @@ class RunningService implements Service {
     const described = all.map((credential) => describeCredential(credential, this.#now()));
     return { ...described[0], ...(described.length > 1 ? { credentials: described } : {}) };
   }
-}
-
-function routed({ signer, certificatePem }: ServedCredential): RoutedCredential {
-  const { label, chain } = signer.credential;
-  return {
-    label,
-    hash: signer.credential.signer.algorithm.hash,
-    serialNumber: chain.leaf.serialNumber.toLowerCase(),
-    certificatePem,
-    sign: (digest, timings) => signer.sign(digest, timings),
-  };
 }
 
 async function listen(options: HttpServerOptions): Promise<HttpServer> {
@@ -256,14 +358,4 @@ function unchangeable(former: Config, next: Config): readonly string[] {
     MAX_BODY_BYTES: former.http.maxBodyBytes !== next.http.maxBodyBytes,
   };
   return Object.keys(differs).filter((name) => differs[name]);
-}
-
-/** The log's line of a request: durations in milliseconds, to the hundredth. */
-function requestLine({ facts, totalMs, ...answered }: Answered): Record<string, unknown> {
-  const { timings, ...known } = facts;
-  const durations = Object.entries({ ...timings, totalMs }).map(([name, ms]) => [
-    name,
-    Number(ms.toFixed(2)),
-  ]);
-  return { ...answered, ...known, ...Object.fromEntries(durations) };
 }

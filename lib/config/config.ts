@@ -1,7 +1,10 @@
 import { messageOf } from "../errors.ts";
+import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { Secret } from "../secret.ts";
+import { AUDIT_SETTINGS, type AuditConfig, readAudit } from "./audit.ts";
 import { type CredentialConfig, readCredentials } from "./credentials.ts";
 import { readHost, readOrigins } from "./listener.ts";
+import { METRICS_SETTINGS, type MetricsConfig, readMetrics } from "./metrics.ts";
 import { PIN_VARIABLES, readPin } from "./pin.ts";
 import { type ConfigSources, type Environment, Settings } from "./settings.ts";
 import { parseSettingsFile } from "./settings_file.ts";
@@ -33,6 +36,10 @@ export interface Config {
     readonly corsOrigins: readonly string[];
     readonly maxBodyBytes: number;
   };
+  /** `undefined` where no trail of signatures is wanted. */
+  readonly audit: AuditConfig | undefined;
+  readonly metrics: MetricsConfig;
+  readonly logLevel: LogLevel;
 }
 
 export const CLOUDHSM_MODULE = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so";
@@ -57,6 +64,9 @@ const FILE_SETTINGS: readonly string[] = [
   "CORS_ORIGINS",
   "MAX_BODY_BYTES",
   "DEMO_PAGE",
+  ...AUDIT_SETTINGS,
+  ...METRICS_SETTINGS,
+  "LOG_LEVEL",
 ];
 /** Good enough for a certificate of one's own, and not to ask a CA for. */
 export const STANDARD_SUBJECT = "CN=Self-signed document signing certificate (hsm-signer)";
@@ -114,6 +124,9 @@ export function parseConfig(
       corsOrigins: readOrigins(settings),
       maxBodyBytes: settings.integer("MAX_BODY_BYTES", GIB, 1, Number.MAX_SAFE_INTEGER),
     }),
+    audit: readAudit(settings),
+    metrics: readMetrics(settings),
+    logLevel: settings.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
   };
   settings.throwMistakes();
   return Object.freeze(config);

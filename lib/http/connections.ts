@@ -1,7 +1,9 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { SignerError } from "../errors.ts";
+import type { HttpReply } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
+import { REQUEST_ID_HEADER } from "./request_id.ts";
 
 /** How long a connection may take over its first request once the server stops, in milliseconds. */
 const FIRST_REQUEST_MS = 1_000;
@@ -50,28 +52,32 @@ export class Connections {
   /**
    * Answers what never became a request. As in any refusal, what still comes is thrown away for a while, so
    * that the client sees the reply and not a reset.
+   *
+   * @param id for the client to name it by
+   * @returns the reply, where that is all that will be known of it: no request was under way on the connection
    */
-  refuse(socket: Socket, error: SignerError, lingerMs: number): void {
+  refuse(socket: Socket, error: SignerError, lingerMs: number, id: string): HttpReply | undefined {
     // The parser fails again with each further piece.
-    if (this.#refused.has(socket)) return;
+    if (this.#refused.has(socket)) return undefined;
     this.#refused.add(socket);
     if (!socket.writable) {
       socket.destroy();
-      return;
+      return undefined;
     }
-    const hasReply = [...(this.#replies.get(socket) ?? [])].some((response) => response.headersSent);
-    if (hasReply) socket.end();
-    else socket.end(replyText(error));
+    const due = [...(this.#replies.get(socket) ?? [])];
+    const reply = problemReply(error, { [REQUEST_ID_HEADER]: id });
+    if (due.some((response) => response.headersSent)) socket.end();
+    else socket.end(replyText(reply));
     const timer = setTimeout(() => socket.destroy(), lingerMs);
     socket
       .on("error", () => {})
       .once("close", () => clearTimeout(timer))
       .resume();
+    return due.length === 0 ? reply : undefined;
   }
 }
 
-function replyText(error: SignerError): string {
-  const { status, headers, body } = problemReply(error);
+function replyText({ status, headers, body }: HttpReply): string {
   const lines = Object.entries({
     ...headers,
     connection: "close",

@@ -11,12 +11,16 @@ export interface BodySink {
 
 /** What is worth remembering of a request; whoever learns something of it writes it here. */
 export interface RequestFacts {
+  /** Name of whoever asks, where he was authenticated. */
+  caller?: string;
   /** Label. */
   credential?: string;
   /** Of the document, in hexadecimal digits. */
   digest?: string;
   /** Of the signer's certificate, in hexadecimal digits. */
   certificateSerial?: string;
+  /** Until the signature was recorded, in milliseconds. */
+  auditMs?: number;
   readonly timings: SignTimings;
 }
 
@@ -66,5 +70,8 @@ export interface Answered {
   readonly totalMs: number;
   readonly facts: RequestFacts;
 }
+
+/** Something that was answered and never became a request: its head could not be read. */
+export type Refused = Pick<Answered, "id" | "status" | "code">;
 
 export type HttpHandler = (request: HttpRequest) => HttpReply | Promise<HttpReply>;

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { SignerError } from "../errors.ts";
@@ -5,7 +6,7 @@ import type { Log } from "../log.ts";
 import { readBody } from "./body_reader.ts";
 import { BodyTurns } from "./body_turns.ts";
 import { Connections } from "./connections.ts";
-import type { HttpHandler, HttpReply } from "./exchange.ts";
+import type { HttpHandler, HttpReply, Refused } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
 import { headFault, pathOf, queryParameter } from "./request_head.ts";
 import { requestIdOf } from "./request_id.ts";
@@ -18,6 +19,8 @@ export interface HttpServerOptions {
   readonly socket?: number | undefined;
   readonly maxBodyBytes: number;
   readonly handler: HttpHandler;
+  /** Told of what was answered without the handler. */
+  readonly refused?: (refused: Refused) => void;
   readonly log: Log;
   readonly limits?: Partial<HttpLimits>;
 }
@@ -85,8 +88,11 @@ export class HttpServer {
     // "100 Continue" is sent when the body is wanted, so that what is refused is not sent first.
     this.#server.on("checkContinue", answer);
     this.#server.on("checkExpectation", answer);
-    const refuse = (socket: Socket, code?: string): void =>
-      this.#connections.refuse(socket, parserProblem(code), this.#limits.lingerMs);
+    const refuse = (socket: Socket, code?: string): void => {
+      const id = randomUUID();
+      const reply = this.#connections.refuse(socket, parserProblem(code), this.#limits.lingerMs, id);
+      if (reply !== undefined) this.#options.refused?.({ id, status: reply.status, code: reply.code ?? "" });
+    };
     this.#server.on("connect", (_request, socket: Socket) => refuse(socket));
     this.#server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       refuse(socket as Socket, error.code);

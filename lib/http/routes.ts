@@ -22,12 +22,23 @@ export interface Routes {
   /** Facts for a person who asks whether the service can sign, and why not. */
   facts(): Readonly<Record<string, unknown>>;
   readonly corsOrigins: readonly string[];
+  /**
+   * Resolves when a signature may be answered.
+   *
+   * @throws SignerError when it may not
+   */
+  record(request: HttpRequest, credential: RoutedCredential, signedData: Uint8Array): Promise<void>;
+  /** What `GET /metrics` shows; nothing is there without it. */
+  readonly metrics?: MetricsSource;
   /** Told of every request when it is answered. */
   observe(answered: Answered): void;
   /** Further paths that can be read, such as the client module. */
   readonly files?: ReadonlyMap<string, StaticFile>;
   readonly log: Log;
 }
+
+/** The metrics as a text. */
+export type MetricsSource = () => Promise<{ readonly contentType: string; readonly text: string }>;
 
 /** What a request has to do with a credential. */
 export interface RoutedCredential {
@@ -58,10 +69,17 @@ export function createRoutes(routes: Routes): HttpHandler {
     ["/healthz", readable(() => ({ status: 200, headers: JSON_HEADERS, body: '{"status":"ok"}' }))],
     ["/readyz", readable(() => ready(routes))],
     ...[...(routes.files ?? [])].map(([path, file]): [string, Methods] => [path, readable(staticFile(file))]),
+    ...(routes.metrics === undefined ? [] : [metricsRoute(routes.metrics)]),
   ]);
   const methodsOf = (path: string): string[] => Object.keys(paths.get(path) ?? {});
   const dispatching: HttpHandler = (request) => dispatch(paths.get(request.path), request, routes.log);
   return observed(withCors(dispatching, routes.corsOrigins, methodsOf), routes.observe);
+}
+
+/** The metrics alone, for an address of their own. */
+export function createMetricsRoutes(metrics: MetricsSource, log: Log): HttpHandler {
+  const [path, methods] = metricsRoute(metrics);
+  return (request) => dispatch(request.path === path ? methods : undefined, request, log);
 }
 
 async function dispatch(methods: Methods | undefined, request: HttpRequest, log: Log): Promise<HttpReply> {
@@ -93,6 +111,7 @@ async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
   facts.digest = digest.toString("hex");
   facts.certificateSerial = credential.serialNumber;
   const signedData = await credential.sign(digest, facts.timings);
+  await routes.record(request, credential, signedData);
   const type = negotiate(request.header("accept"), ["application/json", ...DER_TYPES]);
   const isDer = DER_TYPES.includes(type);
   return {
@@ -122,6 +141,14 @@ async function ready(routes: Routes): Promise<HttpReply> {
     headers: { ...JSON_HEADERS, ...NOT_STORED },
     body: JSON.stringify({ status: "ready", ...routes.facts() }),
   };
+}
+
+function metricsRoute(metrics: MetricsSource): [path: string, methods: Methods] {
+  const show = async (): Promise<HttpReply> => {
+    const { contentType, text } = await metrics();
+    return { status: 200, headers: { ...NOT_STORED, "content-type": contentType }, body: text };
+  };
+  return ["/metrics", readable(show)];
 }
 
 function readable(handler: HttpHandler): Methods {

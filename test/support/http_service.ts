@@ -2,7 +2,7 @@ import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import { ChainFile } from "../../lib/credential/chain_file.ts";
 import type { Credential } from "../../lib/credential/credential.ts";
 import { DocumentSigner } from "../../lib/document_signer.ts";
-import { type HttpLimits, HttpServer } from "../../lib/http/http_server.ts";
+import { type HttpLimits, HttpServer, type HttpServerOptions } from "../../lib/http/http_server.ts";
 import { createRoutes, type RoutedCredential, type Routes } from "../../lib/http/routes.ts";
 import { recordingLog } from "./recording_log.ts";
 import { softwareCredential } from "./software.ts";
@@ -21,6 +21,7 @@ export interface SoftwareServiceOptions {
   readonly sign?: RoutedCredential["sign"];
   readonly routes?: Partial<Routes>;
   readonly limits?: Partial<HttpLimits>;
+  readonly refused?: HttpServerOptions["refused"];
   readonly maxBodyBytes?: number;
 }
 
@@ -41,6 +42,7 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
     }),
     readiness: async () => {},
     facts: () => ({}),
+    record: async () => {},
     observe: (answered) => log("info", "request", { ...answered }),
     corsOrigins: [],
     log,
@@ -52,6 +54,7 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
     maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
     handler,
     log,
+    ...(options.refused ? { refused: options.refused } : {}),
     ...(options.limits ? { limits: options.limits } : {}),
   });
   return { server, url: server.url, certificatePem, credential, events };

@@ -16,6 +16,8 @@ export interface SteadyLoadOptions {
 export interface Tally {
   readonly sent: number;
   readonly signed: number;
+  /** The digests of those, in hexadecimal digits. */
+  readonly digests: readonly string[];
   /** 503 with Retry-After. */
   readonly refused: number;
   /** The codes of those. */
@@ -38,7 +40,7 @@ export class SteadyLoad {
   readonly #running: Promise<unknown>;
   #isStopped = false;
   #sent = 0;
-  #signed = 0;
+  readonly #digests: string[] = [];
   readonly #refusals: string[] = [];
   #wrong = 0;
   #unanswered = 0;
@@ -53,7 +55,8 @@ export class SteadyLoad {
   get tally(): Tally {
     return {
       sent: this.#sent,
-      signed: this.#signed,
+      signed: this.#digests.length,
+      digests: this.#digests,
       refused: this.#refusals.length,
       refusals: this.#refusals,
       wrong: this.#wrong,
@@ -69,7 +72,7 @@ export class SteadyLoad {
 
   /** Waits until so many more requests were answered, in whatever way. */
   async answers(count: number): Promise<void> {
-    const answered = (): number => this.#signed + this.#refusals.length + this.#others.length;
+    const answered = (): number => this.#digests.length + this.#refusals.length + this.#others.length;
     const target = answered() + count;
     while (answered() < target) await delay(1);
   }
@@ -109,7 +112,7 @@ export class SteadyLoad {
   async #take(response: Response, digest: Buffer, start: number): Promise<void> {
     const body = Buffer.from(await response.arrayBuffer());
     if (response.status === 200) {
-      this.#signed += 1;
+      this.#digests.push(digest.toString("hex"));
       if (!isSignatureOver(digest, body, this.#options.algorithm)) this.#wrong += 1;
       const met = this.#waiters.filter(({ since }) => since <= start);
       this.#waiters = this.#waiters.filter((waiter) => !met.includes(waiter));
