@@ -251,13 +251,18 @@ describe("Where the disk takes no more", () => {
     const service = await start(file);
     const load = loadOn(service);
     await load.answers(20);
-    // In the midst of a record.
-    limitFiles(service, statSync(file).size + 100);
+    // Some records on, in the midst of one.
+    limitFiles(service, statSync(file).size + 5_037);
     await until(() => service.events("audit.failed").length > 0);
     await until(async () => (await sign(service)).status === 503);
     const refused = await sign(service);
     assert.match(await refused.text(), /"code":"ERR_AUDIT_UNAVAILABLE"/);
     assert.match(refused.headers.get("retry-after") ?? "", /^\d+$/);
+    const id = refused.headers.get("x-request-id");
+    await until(() => service.events("request").some((line) => line["id"] === id && line["status"] === 503));
+    const line = service.events("request").findLast((each) => each["id"] === id);
+    assert.equal(line?.["tokenMs"], 0, "the token is not asked for what could not be answered");
+    assert.ok(recordsOf(file).length > 20, "what was written in part is taken back at once");
     const ready = await fetch(`${service.url}/readyz`);
     const facts = (await ready.json()) as { code: string; audit: { failure: string } };
     assert.deepEqual([ready.status, facts.code], [503, "ERR_AUDIT_UNAVAILABLE"]);
@@ -281,7 +286,7 @@ describe("Where the disk takes no more", () => {
     const service = await start(file, { AUDIT_ON_FAILURE: "continue" });
     const load = loadOn(service);
     await load.answers(20);
-    limitFiles(service, statSync(file).size + 100);
+    limitFiles(service, statSync(file).size + 5_037);
     await until(() => service.events("audit.failed").length > 0);
     await load.answers(30);
     assert.equal((await fetch(`${service.url}/readyz`)).status, 200);
