@@ -5,7 +5,7 @@ export class Outage {
   readonly since: Date;
   readonly reason: string;
   #unrecorded = 0;
-  #refused = 0;
+  #withheld = 0;
 
   constructor(since: Date, reason: string) {
     this.since = since;
@@ -16,24 +16,24 @@ export class Outage {
   miss(entry: Entry, goesOn: boolean): void {
     if (entry.type === "gap") {
       this.#unrecorded += entry.unrecorded;
-      this.#refused += entry.refused;
+      this.#withheld += entry.withheld;
     } else if (entry.type === "signature") {
       if (goesOn) this.#unrecorded += 1;
-      else this.#refused += 1;
+      else this.#withheld += 1;
     }
   }
 
   /** The record that tells of it. */
   entry(): GapEntry {
     const { since, reason } = this;
-    const [unrecorded, refused] = [this.#unrecorded, this.#refused];
-    return { type: "gap", since: since.toISOString(), reason, unrecorded, refused };
+    const [unrecorded, withheld] = [this.#unrecorded, this.#withheld];
+    return { type: "gap", since: since.toISOString(), reason, unrecorded, withheld };
   }
 
   /** A further record, of what was missed since the first one was made; `undefined` if nothing was. */
   entryAfter(first: GapEntry): GapEntry | undefined {
     const all = this.entry();
-    const [unrecorded, refused] = [all.unrecorded - first.unrecorded, all.refused - first.refused];
-    return unrecorded + refused === 0 ? undefined : { ...all, unrecorded, refused };
+    const [unrecorded, withheld] = [all.unrecorded - first.unrecorded, all.withheld - first.withheld];
+    return unrecorded + withheld === 0 ? undefined : { ...all, unrecorded, withheld };
   }
 }

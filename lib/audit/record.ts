@@ -77,8 +77,8 @@ export interface GapEntry {
   readonly reason: string;
   /** Signatures that were answered all the same. */
   readonly unrecorded: number;
-  /** Signatures that were refused for it. */
-  readonly refused: number;
+  /** Signatures that were made, and not answered. */
+  readonly withheld: number;
 }
 
 /** A place in a trail: behind a record. */
@@ -177,7 +177,7 @@ const RECORDS: Readonly<Record<Entry["type"], Shapes>> = {
     ["signature", base64],
   ],
   torn: [...COMMON, ["kept", anyText], ["bytes", count], ["sha256", hash]],
-  gap: [...COMMON, ["since", time], ["reason", anyText], ["unrecorded", count], ["refused", count]],
+  gap: [...COMMON, ["since", time], ["reason", anyText], ["unrecorded", count], ["withheld", count]],
 };
 
 /**

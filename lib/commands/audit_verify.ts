@@ -148,10 +148,10 @@ function provenText({ proven, last }: TrailReport): string {
 
 function sentenceOf(record: AuditRecord): string {
   if (record.type === "gap") {
-    const { n, since, time, reason, unrecorded, refused } = record;
+    const { n, since, time, reason, unrecorded, withheld } = record;
     return (
       `Record ${n}: nothing could be written from ${since} to ${time} (${printable(reason)}); ` +
-      `signatures answered without a record: ${unrecorded}, refused: ${refused}.`
+      `signatures answered without a record: ${unrecorded}, made and not answered: ${withheld}.`
     );
   }
   if (record.type === "torn") {

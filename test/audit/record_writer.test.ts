@@ -92,7 +92,7 @@ test("nobody waits for ever for a write that hangs; when it ends after all, the 
   (await nextWrite(writes, 2)).resolve();
   await until(() => writer.outage === undefined);
   assert.deepEqual(
-    records().map((record) => [record.n, record.type, record.type === "gap" && record.refused]),
+    records().map((record) => [record.n, record.type, record.type === "gap" && record.withheld]),
     [
       [11, "signature", false],
       [12, "gap", 2],
@@ -104,7 +104,7 @@ test("nobody waits for ever for a write that hangs; when it ends after all, the 
   );
 });
 
-test("a write that hangs and fails in the end has refused its signature once", async () => {
+test("a write that hangs and fails in the end has withheld its signature once", async () => {
   const { writer, writes, records } = stage({}, 30);
   const hanging = writer.add(entry(0));
   const write = await nextWrite(writes, 1);
@@ -114,7 +114,7 @@ test("a write that hangs and fails in the end has refused its signature once", a
   await until(() => writer.outage === undefined);
   const [gap] = records();
   assert.ok(gap?.type === "gap");
-  assert.deepEqual([gap.n, gap.refused], [11, 1]);
+  assert.deepEqual([gap.n, gap.withheld], [11, 1]);
 });
 
 test("what is missed while the gap is being recorded is in a second gap, before all else", async () => {

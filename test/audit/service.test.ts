@@ -276,8 +276,8 @@ describe("Where the disk takes no more", () => {
     assert.deepEqual([wrong, others], [0, []]);
     assertRecorded(digests, file);
     const { notes } = await verified(file);
-    const [gap] = notes as { refused: number; unrecorded: number }[];
-    assert.ok(gap && gap.refused > 0 && gap.unrecorded === 0, JSON.stringify(notes));
+    const [gap] = notes as { withheld: number; unrecorded: number }[];
+    assert.ok(gap && gap.withheld > 0 && gap.unrecorded === 0, JSON.stringify(notes));
     assert.equal(service.events("audit.written_again").length, 1);
   });
 

@@ -408,7 +408,7 @@ for (const [what, [spoil, mend, reason]] of Object.entries(MEDDLING)) {
     await trail.close(10_000);
     const gap = recordsIn(stage.text()).find(({ type }) => type === "gap");
     assert.ok(gap?.type === "gap");
-    assert.deepEqual([gap.refused, gap.unrecorded], [2, 0]);
+    assert.deepEqual([gap.withheld, gap.unrecorded], [2, 0]);
     const { fault, signatures, notes } = await verified(stage);
     assert.deepEqual([fault, signatures, notes.length], [undefined, 3, 1]);
     assert.deepEqual([trail.state.failures, eventsOf(stage, "audit.failed").length], [1, 1]);
