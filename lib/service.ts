@@ -51,8 +51,8 @@ export interface Service extends Supervised {
 
 const READY_DEADLINE_MS = 2_000;
 const READY_VALIDITY_MS = 1_000;
-/** The least that the audit trail has for its last checkpoint, however long the requests took to end. */
-const LAST_CHECKPOINT_MS = 1_000;
+/** What the audit trail has for its last checkpoint, however long the requests took to end. */
+const LAST_CHECKPOINT_MS = { least: 1_000, most: 5_000 };
 const DAY_MS = 86_400_000;
 
 /**
@@ -187,7 +187,8 @@ class RunningService implements Service {
     clearInterval(this.#daily);
     await this.#server?.stop(graceMs);
     await this.#metricsListener.close();
-    await this.#audit.close(Math.max(deadline - performance.now(), LAST_CHECKPOINT_MS));
+    const { least, most } = LAST_CHECKPOINT_MS;
+    await this.#audit.close(Math.min(Math.max(deadline - performance.now(), least), most));
     return this.#token.close(Math.max(deadline - performance.now(), 0));
   }
 
