@@ -101,7 +101,10 @@ export class Trail {
       const entries: Entry[] = [];
       if (scan.position === undefined) entries.push({ type: "begin", trail: position.trail });
       if (torn !== undefined) entries.push(torn);
-      await Promise.all(entries.map((entry) => trail.#writer.add(entry)));
+      const areWritten = await Promise.all(entries.map((entry) => trail.#writer.add(entry)));
+      const { outage } = trail.#writer;
+      // What a file begins with it needs, even where signatures go on without records.
+      if (areWritten.includes(false) && outage !== undefined) throw trail.#writer.unavailable(outage);
     } catch (error) {
       await trail.#writer.close();
       throw error;

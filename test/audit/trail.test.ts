@@ -19,6 +19,8 @@ import type { Trail } from "../../lib/audit/trail.ts";
 import { type TrailReport, verifyTrail } from "../../lib/audit/verify.ts";
 import { SignerError } from "../../lib/errors.ts";
 import { fails } from "../support/fails.ts";
+import { runModule } from "../support/run_module.ts";
+import { temporaryDirectory } from "../support/temporary.ts";
 import {
   signatureFacts,
   softwareCheckpointSigner,
@@ -436,6 +438,25 @@ test("where signatures are to go on without records, they do, and the gap says h
     6,
   );
   assert.equal((await verified(stage)).fault, undefined);
+});
+
+test("a trail cannot begin on a disk that takes nothing, whatever the policy; it can where there is room again", () => {
+  const file = join(temporaryDirectory(), "audit.jsonl");
+  const said = runModule(`
+    import { execFileSync } from "node:child_process";
+    import { softwareCheckpointSigner, trailStage } from "./test/support/trail.ts";
+    const stage = trailStage(await softwareCheckpointSigner());
+    const file = ${JSON.stringify(file)};
+    const limit = (bytes) => execFileSync("prlimit", ["--pid=" + process.pid, "--fsize=" + bytes + ":unlimited"]);
+    limit(0);
+    for (const onFailure of ["stop", "continue"]) {
+      await stage.open({ file, onFailure }).catch(({ code, message }) => console.log(code, message));
+    }
+    limit("unlimited");
+    await (await stage.open({ file })).close(1_000);
+  `);
+  assert.match(said, /^(ERR_AUDIT_UNAVAILABLE .*EFBIG.*\n){2}$/);
+  assert.deepEqual(typesIn(readFileSync(file, "utf8")), ["begin", "checkpoint"]);
 });
 
 test("the policy may change under way", async () => {
