@@ -8,6 +8,9 @@ import { LIST } from "./lib/commands/list.ts";
 import { PROVISION } from "./lib/commands/provision.ts";
 import { REQUEST } from "./lib/commands/request.ts";
 import { SERVE } from "./lib/commands/serve.ts";
+import { TOKEN_CREATE } from "./lib/commands/token_create.ts";
+import { TOKEN_LIST } from "./lib/commands/token_list.ts";
+import { TOKEN_REVOKE } from "./lib/commands/token_revoke.ts";
 import { PIN_VARIABLES } from "./lib/config/pin.ts";
 import { distinguishedNameFault } from "./lib/credential/distinguished_name.ts";
 import { endProcess } from "./lib/runtime.ts";
@@ -33,7 +36,10 @@ for (const name of PIN_VARIABLES) delete process.env[name];
 process.stdout.on("error", () => {});
 
 const code = await runCommandLine(process.argv.slice(2), {
-  commands: [SERVE, DOCTOR, PROVISION, REQUEST, IMPORT, LIST, AUDIT_VERIFY],
+  commands: [
+    ...[SERVE, DOCTOR, PROVISION, REQUEST, IMPORT, LIST, AUDIT_VERIFY],
+    ...[TOKEN_CREATE, TOKEN_LIST, TOKEN_REVOKE],
+  ],
   standard: SERVE.name,
   version: packageVersion(),
   context,

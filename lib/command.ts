@@ -34,6 +34,10 @@ export interface CommandOptions {
   readonly ca?: string;
   /** Hash of a record that has to be there. */
   readonly expect?: string;
+  readonly name?: string;
+  readonly credential?: readonly string[];
+  readonly expiresIn?: string;
+  readonly expires?: string;
 }
 
 /** One command of the command line. */

@@ -93,8 +93,9 @@ export class Credentials {
     return first;
   }
 
-  get all(): readonly ServedCredential[] {
-    return this.#served;
+  /** The default one, unless it has expired and another one has not. */
+  get usable(): ServedCredential {
+    return this.#served.find(({ signer }) => !signer.isExpired) ?? this.standard;
   }
 
   /** @throws SignerError `ERR_CREDENTIAL_UNKNOWN` */
@@ -109,6 +110,29 @@ export class Credentials {
     for (const { signer } of this.#served) this.#keys.forget(signer.credential.keys);
   }
 
+  /** The default one, and all of them where there are several, for a log or a person. */
+  facts(now: Date): Record<string, unknown> {
+    const described = this.#served.map((served) => describeCredential(served, now));
+    return { ...described[0], ...(described.length > 1 ? { credentials: described } : {}) };
+  }
+
+  /** What a person should hear of those that expire soon, or have expired. */
+  warning(now: Date): string | undefined {
+    const warnings = this.#served.flatMap(({ signer: { credential } }) => {
+      const warning = expiryWarning(credential.chain.notAfter, now);
+      return warning === undefined ? [] : [`"${credential.label}": ${warning}`];
+    });
+    return warnings.join(", ") || undefined;
+  }
+
+  /** Milliseconds until the chain of each expires; negative afterwards. */
+  remaining(now: Date): readonly { readonly credential: string; readonly remainingMs: number }[] {
+    return this.#served.map(({ signer: { credential } }) => ({
+      credential: credential.label,
+      remainingMs: credential.chain.notAfter.getTime() - now.getTime(),
+    }));
+  }
+
   /** What an operator should hear of them at a start, and again each day. */
   warn(now: Date, log: Log): void {
     for (const { signer } of this.#served) {
@@ -118,8 +142,7 @@ export class Credentials {
   }
 }
 
-/** What a credential is, for a log or a person. */
-export function describeCredential({ signer }: ServedCredential, now: Date): Record<string, unknown> {
+function describeCredential({ signer }: ServedCredential, now: Date): Record<string, unknown> {
   const { credential, maxContainerLength } = signer;
   const { algorithm } = credential.signer;
   const warning = expiryWarning(credential.chain.notAfter, now);

@@ -33,6 +33,13 @@ export type ErrorCode =
   // the audit trail
   | "ERR_AUDIT_UNAVAILABLE"
   | "ERR_AUDIT_BROKEN"
+  // the caller
+  | "ERR_UNAUTHENTICATED"
+  | "ERR_FORBIDDEN"
+  | "ERR_DIGEST_NOT_GRANTED"
+  | "ERR_ISSUER_UNAVAILABLE"
+  | "ERR_RATE_LIMITED"
+  | "ERR_TOO_MANY_REQUESTS_IN_FLIGHT"
   // the request
   | "ERR_REQUEST_MALFORMED"
   | "ERR_NOT_FOUND"
@@ -60,11 +67,14 @@ export type ErrorCode =
  */
 export class SignerError extends Error {
   readonly code: ErrorCode;
+  /** Seconds after which another try is worth it, where whoever failed knows. */
+  readonly retryAfter: number | undefined;
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown; retryAfter?: number }) {
     super(message, options);
     this.name = "SignerError";
     this.code = code;
+    this.retryAfter = options?.retryAfter;
   }
 }
 

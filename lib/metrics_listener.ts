@@ -1,3 +1,4 @@
+import type { Change } from "./change.ts";
 import type { MetricsConfig } from "./config/metrics.ts";
 import { messageOf, SignerError } from "./errors.ts";
 import { HttpServer } from "./http/http_server.ts";
@@ -33,7 +34,7 @@ export class MetricsListener {
    *
    * @throws SignerError `ERR_CONFIGURATION` when it cannot
    */
-  async prepare(address: Address): Promise<{ commit(): Promise<void>; discard(): Promise<void> }> {
+  async prepare(address: Address): Promise<Change> {
     const isSame = address?.host === this.#address?.host && address?.port === this.#address?.port;
     const next = isSame || address === undefined ? undefined : await this.#listen(address);
     return {

@@ -1,16 +1,20 @@
 import { randomBytes } from "node:crypto";
 import { Audit } from "./audit/audit.ts";
 import type { CheckpointSigner } from "./audit/checkpoint.ts";
+import { type Change, prepareAll } from "./change.ts";
+import { reloadable, unchangeable } from "./config/changes.ts";
 import type { Config } from "./config/config.ts";
-import { isLoopback } from "./config/listener.ts";
-import { Credentials, describeCredential, type ServedCredential } from "./credentials.ts";
+import { Credentials } from "./credentials.ts";
 import { messageOf, SignerError } from "./errors.ts";
+import { requireProtected, warnOfPlainHttp } from "./exposure.ts";
+import { Gate } from "./gate.ts";
 import { Token } from "./hsm/token.ts";
 import { TokenCrypto } from "./hsm/token_crypto.ts";
-import type { HttpHandler, HttpRequest } from "./http/exchange.ts";
+import type { HttpHandler } from "./http/exchange.ts";
 import { frontEnd } from "./http/front_end.ts";
 import { HttpServer, type HttpServerOptions } from "./http/http_server.ts";
-import { createRoutes, type RoutedCredential } from "./http/routes.ts";
+import { createRoutes } from "./http/routes.ts";
+import { readTlsFiles, type TlsFiles, warnOfTlsExpiry } from "./http/tls_files.ts";
 import type { Log } from "./log.ts";
 import { Counts } from "./metrics/counts.ts";
 import { MetricsText } from "./metrics/metrics_text.ts";
@@ -18,6 +22,7 @@ import type { ServiceState } from "./metrics/state_families.ts";
 import { MetricsListener } from "./metrics_listener.ts";
 import { Readiness } from "./readiness.ts";
 import { RequestObserver } from "./request_observer.ts";
+import { Signatures } from "./signatures.ts";
 import type { Supervised } from "./supervision/supervisor.ts";
 
 export interface ServiceOptions {
@@ -33,8 +38,8 @@ export interface ServiceOptions {
 /** A running service. */
 export interface Service extends Supervised {
   /**
-   * Takes over a configuration: credentials, their certificates, the PIN, the origins of CORS. Requests in flight
-   * end as they began. What cannot change under way is named in the log.
+   * Takes over a configuration: credentials, their certificates, the PIN, who may sign, the certificate of TLS,
+   * the origins of CORS. Requests in flight end as they began. What cannot change under way is named in the log.
    *
    * @throws SignerError when its credentials cannot be served; everything but the PIN is as before then
    */
@@ -91,13 +96,16 @@ class RunningService implements Service {
   readonly #now: () => Date;
   readonly #linesLost: () => number;
   readonly #readiness: Readiness;
+  readonly #gate: Gate;
   readonly #audit: Audit;
+  readonly #signatures: Signatures;
   readonly #observer: RequestObserver;
   readonly #metrics: MetricsText;
   readonly #metricsListener: MetricsListener;
   #config: Config;
   #credentials: Credentials | undefined;
   #handler: HttpHandler | undefined;
+  #tls: TlsFiles | undefined;
   #server: HttpServer | undefined;
   #daily: NodeJS.Timeout | undefined;
   /** The last reload; the next one begins when it has ended. */
@@ -110,8 +118,10 @@ class RunningService implements Service {
     this.#now = now;
     this.#linesLost = linesLost;
     this.#config = config;
-    this.#observer = new RequestObserver(counts, log);
+    this.#gate = new Gate({ sessions: config.token.sessions, limits: config.limits });
     this.#audit = new Audit({ now, log, signer: () => this.#checkpointSigner() });
+    this.#signatures = new Signatures(this.#gate, this.#audit);
+    this.#observer = new RequestObserver(counts, log);
     this.#metrics = new MetricsText(counts, this.#state());
     this.#metricsListener = new MetricsListener(() => this.#metrics.read(), log);
     this.#readiness = new Readiness({
@@ -126,25 +136,22 @@ class RunningService implements Service {
     return this.#server?.url ?? "";
   }
 
-  /** Opens the credentials of a configuration, and has them serve the requests that come from now on. */
+  /** Opens all that a configuration is about, and has it serve the requests that come from now on. */
   async serve(config: Config): Promise<void> {
-    const credentials = await Credentials.open({
-      config,
-      keys: this.#token,
-      crypto: new TokenCrypto(this.#token),
-      now: this.#now,
-      log: this.#log,
-    });
-    const changes = await this.#prepare(config).catch((error: unknown) => {
-      credentials.release();
-      throw error;
-    });
-    this.#credentials?.release();
-    this.#credentials = credentials;
+    const now = this.#now;
+    const tls = config.http.tls && readTlsFiles(config.http.tls, now());
+    const change = await prepareAll([
+      () => this.#gate.prepare(config, { now, log: this.#log }),
+      () => this.#prepareCredentials(config),
+      () => this.#audit.prepare(config.audit),
+      () => this.#prepareMetrics(config.metrics),
+    ]);
     this.#config = config;
-    this.#handler = this.#routes(credentials, config);
-    credentials.warn(this.#now(), this.#log);
-    await Promise.all(changes.map((change) => change.commit()));
+    this.#tls = tls;
+    const ended = change.commit();
+    this.#server?.renew({ tls, trustedProxies: config.http.trustedProxies });
+    this.#warn();
+    await ended;
   }
 
   get sessions(): Service["sessions"] {
@@ -152,11 +159,7 @@ class RunningService implements Service {
   }
 
   get warning(): string | undefined {
-    const warnings = (this.#credentials?.all ?? []).map((credential) => {
-      const { credential: label, warning } = describeCredential(credential, this.#now());
-      return warning === undefined ? [] : [`"${label}": ${warning}`];
-    });
-    return warnings.flat().join(", ") || undefined;
+    return this.#credentials?.warning(this.#now());
   }
 
   check(): Promise<void> {
@@ -167,11 +170,17 @@ class RunningService implements Service {
     const log = this.#log;
     const handler: HttpHandler = (request) => this.#answer(request);
     const refused: HttpServerOptions["refused"] = (refusal) => this.#observer.refused(refusal);
-    this.#server = await listen({ ...this.#config.http, socket, handler, refused, log });
-    await refuseForeigners(this.#server, socket, this.#config);
-    this.#daily = setInterval(() => this.#credentials?.warn(this.#now(), log), DAY_MS).unref();
+    const options = { ...this.#config.http, tls: this.#tls, socket, handler, refused, log };
+    this.#server = await listen(options);
+    await this.#requireProtected(this.#server);
+    this.#warnOfPlainHttp();
+    this.#daily = setInterval(() => this.#warn(), DAY_MS).unref();
     const { url: metrics } = this.#metricsListener;
-    log("info", "listening", { url: this.url, ...(metrics ? { metrics } : {}), ...this.#facts() });
+    log("info", "listening", {
+      url: this.url,
+      ...(metrics ? { metrics } : {}),
+      ...this.#credentials?.facts(this.#now()),
+    });
   }
 
   reload(config: Config): Promise<void> {
@@ -187,6 +196,7 @@ class RunningService implements Service {
     clearInterval(this.#daily);
     await this.#server?.stop(graceMs);
     await this.#metricsListener.close();
+    this.#gate.close();
     const { least, most } = LAST_CHECKPOINT_MS;
     await this.#audit.close(Math.min(Math.max(deadline - performance.now(), least), most));
     return this.#token.close(Math.max(deadline - performance.now(), 0));
@@ -201,11 +211,12 @@ class RunningService implements Service {
     if (needsRestart.length > 0) {
       this.#log("warning", "reload.needs_restart", { settings: needsRestart });
     }
+    const held = reloadable(this.#config, config);
+    requireProtected(this.#server?.address, held.http);
     // First, since a token that refused the former one can prove no credential.
     await this.#token.usePin(config.token.pin);
-    const { corsOrigins } = config.http;
-    await this.serve({ ...config, token: this.#config.token, http: { ...this.#config.http, corsOrigins } });
-    this.#log("info", "reloaded", this.#facts());
+    await this.serve(held);
+    this.#log("info", "reloaded", this.#present.facts(this.#now()));
   }
 
   #answer(request: Parameters<HttpHandler>[0]): ReturnType<HttpHandler> {
@@ -214,26 +225,44 @@ class RunningService implements Service {
     return this.#handler(request);
   }
 
-  /** What is opened beside the credentials, and takes its place with them or not at all. */
-  async #prepare({ audit, metrics }: Config): Promise<readonly { commit(): Promise<void> }[]> {
-    const trail = await this.#audit.prepare(audit);
-    try {
-      if (metrics.onService || metrics.listener !== undefined) await this.#metrics.begin();
-      return [trail, await this.#metricsListener.prepare(metrics.listener)];
-    } catch (error) {
-      await trail.discard();
-      throw error;
-    }
+  async #prepareCredentials(config: Config): Promise<Change> {
+    const crypto = new TokenCrypto(this.#token);
+    const [keys, now, log] = [this.#token, this.#now, this.#log];
+    const credentials = await Credentials.open({ config, keys, crypto, now, log });
+    const handler = this.#routes(credentials, config);
+    return {
+      commit: async () => {
+        this.#credentials?.release();
+        this.#credentials = credentials;
+        this.#handler = handler;
+      },
+      discard: async () => credentials.release(),
+    };
+  }
+
+  async #prepareMetrics({ onService, listener }: Config["metrics"]): Promise<Change> {
+    if (onService || listener !== undefined) await this.#metrics.begin();
+    return this.#metricsListener.prepare(listener);
   }
 
   #routes(credentials: Credentials, config: Config): HttpHandler {
     return createRoutes({
+      authenticate: (presented) => this.#gate.authenticate(presented),
+      admit: (caller) => this.#gate.admit(caller),
       credential: (label) =>
-        this.#routed(label === undefined ? credentials.standard : credentials.find(label)),
-      readiness: () => this.#readiness.check(),
-      facts: () => ({ ...this.#facts(), sessions: this.#token.sessions, ...this.#audit.facts }),
+        this.#signatures.of(label === undefined ? credentials.standard : credentials.find(label)),
+      readiness: () => {
+        this.#gate.requireUsable();
+        return this.#readiness.check();
+      },
+      facts: () => ({
+        ...this.#credentials?.facts(this.#now()),
+        sessions: this.#token.sessions,
+        ...this.#gate.facts(),
+        ...this.#audit.facts,
+      }),
       corsOrigins: config.http.corsOrigins,
-      record: (request, credential, signedData) => this.#record(request, credential, signedData),
+      record: (request, credential, signedData) => this.#signatures.record(request, credential, signedData),
       ...(config.metrics.onService ? { metrics: () => this.#metrics.read() } : {}),
       observe: (answered) => this.#observer.answered(answered),
       files: frontEnd(config),
@@ -241,47 +270,29 @@ class RunningService implements Service {
     });
   }
 
-  #routed({ signer, certificatePem }: ServedCredential): RoutedCredential {
-    const { label, chain } = signer.credential;
-    return {
-      label,
-      hash: signer.credential.signer.algorithm.hash,
-      serialNumber: chain.leaf.serialNumber.toLowerCase(),
-      certificatePem,
-      sign: (digest, timings) => {
-        // The token is not asked for what could not be answered.
-        this.#audit.requireAvailable();
-        return signer.sign(digest, timings);
-      },
-    };
+  /** What an operator should hear at a start, and again each day. */
+  #warn(): void {
+    this.#credentials?.warn(this.#now(), this.#log);
+    this.#gate.warn();
+    if (this.#tls !== undefined) warnOfTlsExpiry(this.#tls, this.#now(), this.#log);
+    this.#warnOfPlainHttp();
   }
 
-  async #record(
-    { id, facts }: HttpRequest,
-    { label, hash, serialNumber }: RoutedCredential,
-    signedData: Uint8Array,
-  ): Promise<void> {
-    if (!this.#audit.isOn) return;
-    const start = performance.now();
-    const { caller, digest = "" } = facts;
-    await this.#audit.record(
-      {
-        request: id,
-        ...(caller === undefined ? {} : { caller }),
-        credential: label,
-        hash: hash.name,
-        digest,
-        certificate: serialNumber,
-      },
-      signedData,
-    );
-    facts.auditMs = performance.now() - start;
+  #warnOfPlainHttp(): void {
+    if (this.#server !== undefined) warnOfPlainHttp(this.#server.address, this.#config, this.#log);
   }
 
-  /** The default credential, unless it has expired and another one has not. */
+  async #requireProtected(server: HttpServer): Promise<void> {
+    try {
+      requireProtected(server.address, this.#config.http);
+    } catch (error) {
+      await server.stop(0);
+      throw error;
+    }
+  }
+
   #checkpointSigner(): CheckpointSigner {
-    const { all, standard } = this.#present;
-    const { signer } = all.find((each) => !each.signer.isExpired) ?? standard;
+    const { signer } = this.#present.usable;
     const { label, chain } = signer.credential;
     return { credential: label, signer: signer.credential.signer, certificates: chain.embedded };
   }
@@ -296,11 +307,8 @@ class RunningService implements Service {
   #state(): ServiceState {
     return {
       sessions: () => this.#token.sessions,
-      certificates: () =>
-        (this.#credentials?.all ?? []).map(({ signer: { credential } }) => ({
-          credential: credential.label,
-          remainingMs: credential.chain.notAfter.getTime() - this.#now().getTime(),
-        })),
+      certificates: () => this.#credentials?.remaining(this.#now()) ?? [],
+      queue: () => this.#gate.queue,
       audit: () => this.#audit.state,
       linesLost: this.#linesLost,
     };
@@ -310,13 +318,6 @@ class RunningService implements Service {
     if (this.#credentials === undefined)
       throw new SignerError("ERR_STOPPING", "Cannot sign: nothing is served");
     return this.#credentials;
-  }
-
-  /** The default credential, and all of them where there are several. */
-  #facts(): Record<string, unknown> {
-    const all = this.#credentials?.all ?? [];
-    const described = all.map((credential) => describeCredential(credential, this.#now()));
-    return { ...described[0], ...(described.length > 1 ? { credentials: described } : {}) };
   }
 }
 
@@ -330,33 +331,4 @@ async function listen(options: HttpServerOptions): Promise<HttpServer> {
       cause: error,
     });
   }
-}
-
-/** HOST was read with this in mind; an inherited socket is opened by others. */
-async function refuseForeigners(
-  server: HttpServer,
-  socket: number | undefined,
-  { http }: Config,
-): Promise<void> {
-  const { address, url } = server;
-  if (socket === undefined || address === undefined || isLoopback(address) || http.acceptsNetwork) return;
-  await server.stop(0);
-  throw new SignerError(
-    "ERR_CONFIGURATION",
-    `Cannot listen on the inherited socket ${url}: nobody is authenticated yet, and whoever reaches it can ` +
-      "sign (ListenStream; ALLOW_UNAUTHENTICATED_NETWORK=true accepts that)",
-  );
-}
-
-/** The settings that differ and that a reload leaves as they were. */
-function unchangeable(former: Config, next: Config): readonly string[] {
-  const differs: Readonly<Record<string, boolean>> = {
-    HSM_MODULE: former.token.modulePath !== next.token.modulePath,
-    HSM_TOKEN_LABEL: former.token.label !== next.token.label,
-    HSM_SESSIONS: former.token.sessions !== next.token.sessions,
-    HOST: former.http.host !== next.http.host,
-    PORT: former.http.port !== next.http.port,
-    MAX_BODY_BYTES: former.http.maxBodyBytes !== next.http.maxBodyBytes,
-  };
-  return Object.keys(differs).filter((name) => differs[name]);
 }

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { type SignatureAlgorithm, signatureAlgorithm } from "../lib/algorithms.ts";
-import { Credentials, CredentialsError, describeCredential } from "../lib/credentials.ts";
+import { Credentials, CredentialsError } from "../lib/credentials.ts";
 import { type ErrorCode, SignerError, sentencesOf } from "../lib/errors.ts";
 import { daysFromNow, PKI_NOW, pemOf, selfSignedLeaf } from "./support/pki.ts";
 import { recordingLog } from "./support/recording_log.ts";
@@ -137,7 +137,7 @@ test("its expiry is warned of from 30 days on, and shown to whoever asks", async
     events.map(({ level, event, fields }) => [level, event, (fields as { days: number }).days]);
   credentials.warn(daysFromNow(0), log);
   assert.deepEqual(events, []);
-  assert.equal(describeCredential(credentials.standard, PKI_NOW)["warning"], undefined);
+  assert.equal(credentials.facts(PKI_NOW)["warning"], undefined);
   for (const [day, level, event, days] of [
     [1, "warning", "certificate.expires", 30],
     [30.5, "warning", "certificate.expires", 0],
@@ -147,7 +147,7 @@ test("its expiry is warned of from 30 days on, and shown to whoever asks", async
     events.length = 0;
     credentials.warn(daysFromNow(day), log);
     assert.deepEqual(warnings(), [[level, event, days]]);
-    const { warning } = describeCredential(credentials.standard, daysFromNow(day));
+    const { warning } = credentials.facts(daysFromNow(day));
     assert.match(String(warning), days < 0 ? /has expired/ : new RegExp(`expires in ${days} days`));
   }
 });

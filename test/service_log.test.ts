@@ -32,7 +32,7 @@ test("each request is one line, with its id, its outcome and its durations; one 
     assert.equal(own.length, 1);
     const { time, id, digest, certificateSerial, ...rest } = own[0] ?? {};
     assert.deepEqual(Object.keys(rest), [
-      ...["level", "event", "method", "path", "status", "credential"],
+      ...["level", "event", "method", "path", "status", "address", "caller", "credential"],
       ...["queueMs", "tokenMs", "totalMs"],
     ]);
     assert.deepEqual([rest["status"], status], [200, 200]);

@@ -1,3 +1,4 @@
+import type { Change } from "../change.ts";
 import type { AuditConfig } from "../config/audit.ts";
 import type { Log } from "../log.ts";
 import type { CheckpointSigner } from "./checkpoint.ts";
@@ -8,13 +9,6 @@ export interface AuditOptions {
   readonly log: Log;
   /** Who signs checkpoints now. */
   signer(): CheckpointSigner;
-}
-
-/** A configuration whose trail is open, and that does not hold yet. */
-export interface AuditChange {
-  /** Lets it hold from this moment on; resolves when the former trail is ended and a checkpoint is made. */
-  commit(): Promise<void>;
-  discard(): Promise<void>;
 }
 
 /** How long the end of a trail may wait for its checkpoint, in milliseconds. */
@@ -34,11 +28,12 @@ export class Audit {
   }
 
   /**
-   * Opens the trail of a configuration, unless it is open already.
+   * Opens the trail of a configuration, unless it is open already. Its change is through when the former trail is
+   * ended and a checkpoint is made.
    *
    * @throws SignerError `ERR_AUDIT_UNAVAILABLE`, `ERR_AUDIT_BROKEN`
    */
-  async prepare(config: AuditConfig | undefined): Promise<AuditChange> {
+  async prepare(config: AuditConfig | undefined): Promise<Change> {
     const former = this.#trail;
     if (config !== undefined && former?.isIn(config.file)) {
       return {

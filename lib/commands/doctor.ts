@@ -2,6 +2,7 @@ import type { Command, CommandContext, CommandOptions } from "../command.ts";
 import type { CredentialConfig } from "../config/credentials.ts";
 import { messageOf } from "../errors.ts";
 import { EXIT, type ExitCode } from "../exit_codes.ts";
+import { checkAccess } from "./doctor/access_check.ts";
 import { adviceFor } from "./doctor/advice.ts";
 import { checkCertificate } from "./doctor/certificate_check.ts";
 import { checkKey, checkLatency, checkMechanism, checkSignature } from "./doctor/credential_checks.ts";
@@ -104,6 +105,7 @@ function plan(examined: Examined, options: CommandOptions): readonly Step[] {
     })) ?? [step(check, needsCredentials)];
   return [
     step("configuration", () => checkConfiguration(examined, options)),
+    step("access", checkAccess),
     step("module", checkModule),
     step("initialization", checkInitialization, START_LIMIT_MS),
     step("token", checkToken),

@@ -2,12 +2,20 @@ import { messageOf } from "../errors.ts";
 import { LOG_LEVELS, type LogLevel } from "../log.ts";
 import type { Secret } from "../secret.ts";
 import { AUDIT_SETTINGS, type AuditConfig, readAudit } from "./audit.ts";
+import {
+  AUTHENTICATION_SETTINGS,
+  type AuthenticationConfig,
+  isAuthenticating,
+  readAuthentication,
+} from "./authentication.ts";
 import { type CredentialConfig, readCredentials } from "./credentials.ts";
-import { readHost, readOrigins } from "./listener.ts";
+import { LIMIT_SETTINGS, type LimitsConfig, readLimits } from "./limits.ts";
+import { readHost, readOrigins, readTrustedProxies } from "./listener.ts";
 import { METRICS_SETTINGS, type MetricsConfig, readMetrics } from "./metrics.ts";
 import { PIN_VARIABLES, readPin } from "./pin.ts";
 import { type ConfigSources, type Environment, Settings } from "./settings.ts";
 import { parseSettingsFile } from "./settings_file.ts";
+import { readTls, TLS_SETTINGS, type TlsConfig } from "./tls.ts";
 
 /** What the service was told, parsed once, frozen. */
 export interface Config {
@@ -31,15 +39,20 @@ export interface Config {
   readonly http: {
     readonly host: string;
     readonly port: number;
-    /** Whether an inherited socket may be open to other machines, although nobody is authenticated. */
+    /** Whether other machines may reach it: callers are authenticated, or the risk was accepted. */
     readonly acceptsNetwork: boolean;
     readonly corsOrigins: readonly string[];
     readonly maxBodyBytes: number;
+    readonly tls: TlsConfig | undefined;
+    /** IP addresses and networks. */
+    readonly trustedProxies: readonly string[];
   };
   /** `undefined` where no trail of signatures is wanted. */
   readonly audit: AuditConfig | undefined;
   readonly metrics: MetricsConfig;
   readonly logLevel: LogLevel;
+  readonly authentication: AuthenticationConfig;
+  readonly limits: LimitsConfig;
 }
 
 export const CLOUDHSM_MODULE = "/opt/cloudhsm/lib/libcloudhsm_pkcs11.so";
@@ -67,14 +80,16 @@ const FILE_SETTINGS: readonly string[] = [
   ...AUDIT_SETTINGS,
   ...METRICS_SETTINGS,
   "LOG_LEVEL",
+  ...AUTHENTICATION_SETTINGS,
+  ...TLS_SETTINGS,
+  "TRUSTED_PROXIES",
+  ...LIMIT_SETTINGS,
 ];
 /** Good enough for a certificate of one's own, and not to ask a CA for. */
 export const STANDARD_SUBJECT = "CN=Self-signed document signing certificate (hsm-signer)";
 
-const HSM_SETTINGS: readonly string[] = [
-  ...FILE_SETTINGS.filter((name) => name.startsWith("HSM_")),
-  "HSM_PIN",
-];
+/** What begins so is ours, and a name that is nobody's is a slip: a limit or a rule would be lost without a word. */
+const OWN_PREFIXES: readonly string[] = ["HSM_", "AUTH_", "LIMIT_"];
 
 /** CloudHSM allows a process 1,024 sessions; one of them is the service's own. */
 const MAX_SESSIONS = 1023;
@@ -92,16 +107,9 @@ export function parseConfig(
   sources: ConfigSources,
   overrides: Environment = {},
 ): Config {
-  const file = readFile(environment, sources);
-  const settings = new Settings({ ...environment, ...file.values, ...overrides });
-  for (const mistake of file.mistakes) settings.mistake(mistake);
-  for (const name of Object.keys(environment)) {
-    if (name.startsWith("HSM_") && !HSM_SETTINGS.includes(name)) {
-      settings.mistake(`${name} is not a setting; the HSM_* settings are ${HSM_SETTINGS.join(", ")}.`);
-    }
-  }
+  const settings = readSettings(environment, sources, overrides);
   const modulePath = readModulePath(settings, sources);
-  const acceptsNetwork = settings.flag("ALLOW_UNAUTHENTICATED_NETWORK");
+  const acceptsNetwork = isAuthenticating(settings) || settings.flag("ALLOW_UNAUTHENTICATED_NETWORK");
   const config: Config = {
     token: Object.freeze({
       modulePath,
@@ -123,13 +131,39 @@ export function parseConfig(
       acceptsNetwork,
       corsOrigins: readOrigins(settings),
       maxBodyBytes: settings.integer("MAX_BODY_BYTES", GIB, 1, Number.MAX_SAFE_INTEGER),
+      tls: readTls(settings),
+      trustedProxies: readTrustedProxies(settings),
     }),
     audit: readAudit(settings),
     metrics: readMetrics(settings),
     logLevel: settings.oneOf("LOG_LEVEL", LOG_LEVELS, "info"),
+    authentication: readAuthentication(settings, sources),
+    limits: readLimits(settings),
   };
   settings.throwMistakes();
   return Object.freeze(config);
+}
+
+/**
+ * The settings as they stand in the environment and in the file that `CONFIG_FILE` names, before anything is made
+ * of them. The mistakes of the file are kept for `throwMistakes`, and so are names that are nobody's.
+ */
+export function readSettings(
+  environment: Environment,
+  sources: ConfigSources,
+  overrides: Environment = {},
+): Settings {
+  const file = readFile(environment, sources);
+  const settings = new Settings({ ...environment, ...file.values, ...overrides });
+  for (const mistake of file.mistakes) settings.mistake(mistake);
+  for (const name of Object.keys(environment)) {
+    const prefix = OWN_PREFIXES.find((candidate) => name.startsWith(candidate));
+    const known = [...FILE_SETTINGS, ...PIN_VARIABLES].filter((own) => prefix && own.startsWith(prefix));
+    if (prefix !== undefined && !known.includes(name)) {
+      settings.mistake(`${name} is not a setting; the ${prefix}* settings are ${known.join(", ")}.`);
+    }
+  }
+  return settings;
 }
 
 interface FileSettings {

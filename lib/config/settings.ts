@@ -51,6 +51,12 @@ export class Settings {
     return this.oneOf(name, ["true", "false"], "false") === "true";
   }
 
+  /** Words separated by commas or spaces. */
+  list(name: string): readonly string[] {
+    const words = (this.text(name) ?? "").split(/[\s,]+/).filter((word) => word !== "");
+    return Object.freeze(words);
+  }
+
   integer(name: string, fallback: number, minimum: number, maximum: number): number {
     const text = this.text(name);
     if (text === undefined) return fallback;

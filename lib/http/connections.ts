@@ -14,10 +14,13 @@ export class Connections {
   readonly #refused = new WeakSet<Socket>();
   /** Those on which no request has come yet. */
   readonly #fresh = new Set<Socket>();
+  /** Those that end after the replies that are due. */
+  readonly #retired = new WeakSet<Socket>();
   #closing = false;
 
   add(socket: Socket): void {
     this.#replies.set(socket, new Set());
+    if (this.#closing) this.#retired.add(socket);
     this.#fresh.add(socket);
     socket.once("close", () => {
       this.#replies.delete(socket);
@@ -32,7 +35,7 @@ export class Connections {
     replies?.add(response);
     response.once("close", () => {
       replies?.delete(response);
-      if (this.#closing && replies?.size === 0) socket.destroySoon();
+      if (this.#retired.has(socket) && replies?.size === 0) socket.destroySoon();
     });
   }
 
@@ -43,10 +46,24 @@ export class Connections {
    */
   close(): void {
     this.#closing = true;
-    for (const [socket, replies] of this.#replies) {
-      if (replies.size === 0 && !this.#fresh.has(socket)) socket.destroy();
-    }
+    this.#retire((socket) => !this.#fresh.has(socket));
     setTimeout(() => this.#fresh.forEach((socket) => void socket.destroy()), FIRST_REQUEST_MS).unref();
+  }
+
+  /** The same, and at once for those that were accepted just now: whom they let in is decided anew. */
+  retire(): void {
+    this.#retire(() => true);
+  }
+
+  isRetired(socket: Socket): boolean {
+    return this.#retired.has(socket);
+  }
+
+  #retire(isToEnd: (idle: Socket) => boolean): void {
+    for (const [socket, replies] of this.#replies) {
+      this.#retired.add(socket);
+      if (replies.size === 0 && isToEnd(socket)) socket.destroy();
+    }
   }
 
   /**

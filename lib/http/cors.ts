@@ -1,6 +1,6 @@
 import type { HttpHandler, HttpReply, HttpRequest } from "./exchange.ts";
 
-/** Headers that the published clients send, and `authorization` for what stands before the service. */
+/** Headers that the published clients send, and `authorization`. */
 const ALLOWED_HEADERS = "accept, authorization, content-type, x-request-id";
 /** How long a browser may remember a preflight, in seconds. */
 const MAX_AGE = "600";
@@ -29,7 +29,7 @@ export function withCors(
       ...(allowed
         ? {
             "access-control-allow-origin": anyOrigin ? "*" : origin,
-            "access-control-expose-headers": "retry-after, x-request-id",
+            "access-control-expose-headers": "retry-after, www-authenticate, x-request-id",
           }
         : {}),
     };

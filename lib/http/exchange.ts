@@ -1,3 +1,4 @@
+import type { Presented } from "../caller.ts";
 import type { SignerError } from "../errors.ts";
 import type { SignTimings } from "../signer.ts";
 
@@ -11,8 +12,12 @@ export interface BodySink {
 
 /** What is worth remembering of a request; whoever learns something of it writes it here. */
 export interface RequestFacts {
-  /** Name of whoever asks, where he was authenticated. */
+  /** The IP address of whoever sent it; a Unix socket has none. */
+  readonly address?: string | undefined;
+  /** The name of whoever asks. */
   caller?: string;
+  /** Why nobody is known to ask, or may not have what he asks for. */
+  refusal?: string;
   /** Label. */
   credential?: string;
   /** Of the document, in hexadecimal digits. */
@@ -33,6 +38,10 @@ export interface HttpRequest {
   readonly method: string;
   /** Without the query. */
   readonly path: string;
+  /** What it says of who sent it. */
+  readonly presented: Presented;
+  /** Whether nobody waits for the answer any more. */
+  isAbandoned(): boolean;
   /**
    * The value of a parameter of the query, decoded; `undefined` where there is none.
    *

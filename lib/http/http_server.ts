@@ -1,15 +1,26 @@
 import { randomUUID } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import {
+  createServer,
+  type IncomingMessage,
+  type Server,
+  type ServerOptions,
+  type ServerResponse,
+} from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { readBody } from "./body_reader.ts";
 import { BodyTurns } from "./body_turns.ts";
+import { ClientAddresses } from "./client_address.ts";
 import { Connections } from "./connections.ts";
 import type { HttpHandler, HttpReply, Refused } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
 import { headFault, pathOf, queryParameter } from "./request_head.ts";
 import { requestIdOf } from "./request_id.ts";
+import { hasBody, send, sendAndLinger } from "./send_reply.ts";
+import type { TlsFiles } from "./tls_files.ts";
+import { TlsSide } from "./tls_side.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -18,6 +29,10 @@ export interface HttpServerOptions {
   /** The file descriptor of a socket that listens already, in place of `host` and `port`. */
   readonly socket?: number | undefined;
   readonly maxBodyBytes: number;
+  /** Plain HTTP without. */
+  readonly tls?: TlsFiles | undefined;
+  /** IP addresses and networks of proxies whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies?: readonly string[];
   readonly handler: HttpHandler;
   /** Told of what was answered without the handler. */
   readonly refused?: (refused: Refused) => void;
@@ -61,26 +76,20 @@ export class HttpServer {
   readonly #limits: HttpLimits;
   readonly #connections = new Connections();
   readonly #turns = new BodyTurns();
+  /** `undefined` for plain HTTP. */
+  readonly #tls: TlsSide | undefined;
+  #addresses: ClientAddresses;
   #stopping = false;
 
   private constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    const { headersTimeoutMs, keepAliveMs, maxConnections, stalledMs } = this.#limits;
-    this.#server = createServer({
-      headersTimeout: headersTimeoutMs,
-      // A body is watched for its progress, not for its total time: size does not matter.
-      requestTimeout: 0,
-      keepAliveTimeout: keepAliveMs,
-      connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
-      // Answered here, as a problem.
-      requireHostHeader: false,
-    });
-    this.#server.maxConnections = maxConnections;
+    this.#addresses = new ClientAddresses(options.trustedProxies ?? []);
+    [this.#server, this.#tls] = this.#create(options);
+    this.#server.maxConnections = this.#limits.maxConnections;
     // None is dropped: the head is refused instead.
     this.#server.maxHeadersCount = 0;
-    this.#server.timeout = stalledMs;
-    this.#server.on("connection", (socket: Socket) => this.#connections.add(socket));
+    this.#server.timeout = this.#limits.stalledMs;
     const answer = (request: IncomingMessage, response: ServerResponse): void => {
       void this.#answer(request, response);
     };
@@ -112,12 +121,20 @@ export class HttpServer {
     return server;
   }
 
+  /** Takes over what can change under way; requests in flight end as they began. */
+  renew({ tls, trustedProxies = [] }: Pick<HttpServerOptions, "tls" | "trustedProxies">): void {
+    this.#addresses = new ClientAddresses(trustedProxies);
+    const isVouchedByOthers = tls !== undefined && this.#tls?.renew(tls);
+    if (isVouchedByOthers) this.#connections.retire();
+  }
+
   /** Where it listens, as in `http://127.0.0.1:3756`. */
   get url(): string {
     const at = this.#server.address();
     // Node.js does not know the path of a Unix socket that it did not open.
     if (at === null || typeof at === "string") return "a Unix socket";
-    return `http://${at.family === "IPv6" ? `[${at.address}]` : at.address}:${at.port}`;
+    const scheme = this.#tls === undefined ? "http" : "https";
+    return `${scheme}://${at.family === "IPv6" ? `[${at.address}]` : at.address}:${at.port}`;
   }
 
   /** The IP address that it listens on; `undefined` for a Unix socket. */
@@ -131,9 +148,38 @@ export class HttpServer {
     this.#stopping = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#connections.close();
+    this.#tls?.close();
     const timer = setTimeout(() => this.#server.closeAllConnections(), graceMs);
     await closed;
     clearTimeout(timer);
+  }
+
+  #create({ tls, log }: HttpServerOptions): [Server, TlsSide | undefined] {
+    const { headersTimeoutMs, keepAliveMs } = this.#limits;
+    const options: ServerOptions = {
+      headersTimeout: headersTimeoutMs,
+      // A body is watched for its progress, not for its total time: size does not matter.
+      requestTimeout: 0,
+      keepAliveTimeout: keepAliveMs,
+      connectionsCheckingInterval: Math.min(1_000, headersTimeoutMs),
+      // Answered here, as a problem.
+      requireHostHeader: false,
+    };
+    const onSecure = (socket: Socket): void => this.#connections.add(socket);
+    if (tls === undefined) return [createServer(options).on("connection", onSecure), undefined];
+    const server = createTlsServer({
+      ...options,
+      ...tls.context,
+      handshakeTimeout: headersTimeoutMs,
+      requestCert: tls.clientCa !== undefined,
+      // Who shows no certificate, or a bad one, may come in by another way, or is told in words.
+      rejectUnauthorized: false,
+    });
+    const onRefused = (address: string | undefined, { code }: NodeJS.ErrnoException): void => {
+      // A load balancer that looks whether somebody is there.
+      if (code !== "ECONNRESET") log("info", "tls.refused", { address, reason: code });
+    };
+    return [server, new TlsSide({ server, files: tls, onSecure, onRefused })];
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -143,10 +189,15 @@ export class HttpServer {
     try {
       const reply = await handler({
         id: requestIdOf(request),
-        facts: { timings: { queueMs: 0, tokenMs: 0 } },
+        facts: { address: this.#addresses.of(request), timings: { queueMs: 0, tokenMs: 0 } },
         fault: headFault(request),
         method: request.method ?? "",
         path: pathOf(request),
+        presented: {
+          authorization: request.headers.authorization,
+          certificate: this.#tls?.certificateOf(request.socket),
+        },
+        isAbandoned: () => request.socket.destroyed,
         query: (name) => queryParameter(request, name),
         header: (name) => {
           const value = request.headers[name];
@@ -172,54 +223,11 @@ export class HttpServer {
   ): Promise<void> {
     if (response.destroyed || response.headersSent || !request.socket.writable) return;
     if (bodyIsRead || !hasBody(request)) {
-      send(response, reply, this.#stopping);
+      send(response, reply, this.#stopping || this.#connections.isRetired(request.socket));
       return;
     }
     await sendAndLinger(request, response, reply, this.#limits.lingerMs);
   }
-}
-
-function hasBody({ headers }: IncomingMessage): boolean {
-  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
-}
-
-function send(response: ServerResponse, reply: HttpReply, isLast: boolean): void {
-  writeHead(response, reply, isLast);
-  response.end(reply.body);
-}
-
-function writeHead(response: ServerResponse, { status, headers, body }: HttpReply, isLast: boolean): void {
-  response.writeHead(status, {
-    ...headers,
-    "x-content-type-options": "nosniff",
-    ...(status === 204 || status === 304 ? {} : { "content-length": Buffer.byteLength(body ?? "") }),
-    ...(isLast ? { connection: "close" } : {}),
-  });
-}
-
-/**
- * Replies to a request whose body is still coming. Closing at once would reset the connection, and the client
- * would see that instead of the reply; so the rest is taken and thrown away for a while.
- */
-async function sendAndLinger(
-  request: IncomingMessage,
-  response: ServerResponse,
-  reply: HttpReply,
-  lingerMs: number,
-): Promise<void> {
-  writeHead(response, reply, true);
-  if (reply.body !== undefined && request.method !== "HEAD") response.write(reply.body);
-  else response.flushHeaders();
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, lingerMs);
-    const done = (): void => {
-      clearTimeout(timer);
-      resolve();
-    };
-    request.once("end", done).once("close", done).once("error", done).resume();
-  });
-  response.end();
-  request.destroy();
 }
 
 /** Why something never became a request: the parser and the clock of the head have spoken (RFC 9110 §15.5). */

@@ -1,3 +1,4 @@
+import { UnauthenticatedError } from "../caller.ts";
 import { type ErrorCode, SignerError } from "../errors.ts";
 import type { HttpReply } from "./exchange.ts";
 
@@ -17,6 +18,9 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
   ERR_JSON_MALFORMED: { status: 400 },
   ERR_BASE64_MALFORMED: { status: 400 },
   ERR_BODY_INCOMPLETE: { status: 400 },
+  ERR_UNAUTHENTICATED: { status: 401 },
+  ERR_FORBIDDEN: { status: 403 },
+  ERR_DIGEST_NOT_GRANTED: { status: 403 },
   ERR_NOT_FOUND: { status: 404 },
   ERR_CREDENTIAL_UNKNOWN: { status: 404 },
   ERR_METHOD_NOT_ALLOWED: { status: 405 },
@@ -31,6 +35,13 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
   ERR_DIGEST_INVALID: { status: 422 },
   ERR_DIGEST_MISMATCH: { status: 422 },
   ERR_HEADERS_TOO_LARGE: { status: 431 },
+  ERR_RATE_LIMITED: { status: 429 },
+  ERR_TOO_MANY_REQUESTS_IN_FLIGHT: { status: 429 },
+  ERR_ISSUER_UNAVAILABLE: {
+    status: 503,
+    detail: "The keys of the token's issuer cannot be had.",
+    retryAfter: 5,
+  },
   ERR_STOPPING: { status: 503, detail: "The service is stopping.", retryAfter: 1 },
   ERR_TOKEN_BUSY: { status: 503, detail: "The HSM is busy.", retryAfter: 1 },
   ERR_SIGN_TIMEOUT: { status: 503, detail: "The HSM has not answered in time.", retryAfter: 5 },
@@ -85,6 +96,8 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
 
 const TITLES: Readonly<Record<number, string>> = {
   400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
   404: "Not Found",
   405: "Method Not Allowed",
   408: "Request Timeout",
@@ -92,6 +105,7 @@ const TITLES: Readonly<Record<number, string>> = {
   415: "Unsupported Media Type",
   417: "Expectation Failed",
   422: "Unprocessable Content",
+  429: "Too Many Requests",
   431: "Request Header Fields Too Large",
   500: "Internal Server Error",
   503: "Service Unavailable",
@@ -109,7 +123,8 @@ export function problemReply(
   members: Readonly<Record<string, unknown>> = {},
 ): HttpReply {
   const known = error instanceof SignerError ? PROBLEMS[error.code] : undefined;
-  const { status, detail, retryAfter } = known ?? INTERNAL;
+  const { status, detail, retryAfter: standardRetry } = known ?? INTERNAL;
+  const retryAfter = (error instanceof SignerError ? error.retryAfter : undefined) ?? standardRetry;
   const code = known !== undefined && error instanceof SignerError ? error.code : "ERR_INTERNAL";
   return {
     status,
@@ -118,6 +133,7 @@ export function problemReply(
       ...headers,
       "content-type": "application/problem+json",
       ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter) }),
+      ...(error instanceof UnauthenticatedError ? { "www-authenticate": error.challenge } : {}),
     },
     body: JSON.stringify({
       title: TITLES[status],

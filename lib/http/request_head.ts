@@ -39,6 +39,10 @@ export function headFault(request: IncomingMessage): SignerError | undefined {
   if (httpVersion === "1.1" && headersDistinct["host"]?.length !== 1) {
     return malformed("it must have one Host field");
   }
+  // Of several, Node.js takes the first one, and a proxy perhaps another.
+  if ((headersDistinct["authorization"]?.length ?? 0) > 1) {
+    return malformed("it has more than one Authorization field");
+  }
   // "gzip, chunked" is dechunked only: the document would be something else than was meant.
   if ((headers["transfer-encoding"] ?? "chunked").toLowerCase() !== "chunked") {
     return malformed("Transfer-Encoding must be chunked or absent");

@@ -1,5 +1,6 @@
 import type { HashAlgorithm } from "../algorithms.ts";
-import { SignerError } from "../errors.ts";
+import type { Caller, Presented } from "../caller.ts";
+import { messageOf, SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { SignTimings } from "../signer.ts";
 import { withCors } from "./cors.ts";
@@ -12,6 +13,19 @@ import { type StaticFile, staticFile } from "./static_file.ts";
 
 /** What the routes need of the service behind them. */
 export interface Routes {
+  /**
+   * Who sent a request.
+   *
+   * @throws SignerError `ERR_UNAUTHENTICATED`, `ERR_ISSUER_UNAVAILABLE`, at once or later
+   */
+  authenticate(presented: Presented): Caller | Promise<Caller>;
+  /**
+   * Takes in a request of a caller.
+   *
+   * @returns what has to be called when it is answered
+   * @throws SignerError `ERR_RATE_LIMITED`, `ERR_TOO_MANY_REQUESTS_IN_FLIGHT`
+   */
+  admit(caller: Caller): () => void;
   /**
    * @param label of the credential that a request asks for; `undefined` for the default one
    * @throws SignerError `ERR_CREDENTIAL_UNKNOWN`
@@ -50,9 +64,16 @@ export interface RoutedCredential {
    * @param timings takes what the signature took
    * @returns the SignedData over a digest, DER
    */
-  sign(digest: Uint8Array, timings: SignTimings): Promise<Uint8Array>;
+  sign(digest: Uint8Array, timings: SignTimings, asker: Asker): Promise<Uint8Array>;
   /** The certificate chain, PEM, leaf first. */
   readonly certificatePem: string;
+}
+
+/** Whom a signature is for. */
+export interface Asker {
+  readonly caller: Caller;
+  /** Whether nobody waits for it any more. */
+  isGone(): boolean;
 }
 
 type Methods = Readonly<Record<string, HttpHandler>>;
@@ -98,27 +119,57 @@ async function dispatch(methods: Methods | undefined, request: HttpRequest, log:
     );
   } catch (error) {
     const reply = problemReply(error, NOT_STORED);
+    if (reply.status === 401 || reply.status === 403) request.facts.refusal = messageOf(error);
     if (reply.status >= 500) log("error", "request.failed", { id: request.id, path: request.path, error });
     return reply;
   }
 }
 
+/** Whoever may not have what he asks for is told so before his document is read. */
 async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
   const { facts } = request;
-  const credential = routes.credential(request.query("credential"));
+  const caller = await routes.authenticate(request.presented);
+  facts.caller = caller.name;
+  const credential = grantedCredential(routes, caller, request.query("credential"));
   facts.credential = credential.label;
-  const digest = await readDigest(request, credential.hash);
-  facts.digest = digest.toString("hex");
-  facts.certificateSerial = credential.serialNumber;
-  const signedData = await credential.sign(digest, facts.timings);
-  await routes.record(request, credential, signedData);
-  const type = negotiate(request.header("accept"), ["application/json", ...DER_TYPES]);
+  const answered = routes.admit(caller);
+  try {
+    const digest = await readDigest(request, credential.hash);
+    facts.digest = digest.toString("hex");
+    requireGranted(caller, digest);
+    facts.certificateSerial = credential.serialNumber;
+    const asker: Asker = { caller, isGone: request.isAbandoned };
+    const signedData = await credential.sign(digest, facts.timings, asker);
+    await routes.record(request, credential, signedData);
+    return signReply(signedData, request.header("accept"));
+  } finally {
+    answered();
+  }
+}
+
+function signReply(signedData: Uint8Array, accept: string | undefined): HttpReply {
+  const type = negotiate(accept, ["application/json", ...DER_TYPES]);
   const isDer = DER_TYPES.includes(type);
   return {
     status: 200,
     headers: { ...NOT_STORED, "content-type": type },
     body: isDer ? signedData : `{"p7":"${Buffer.from(signedData).toString("base64")}"}`,
   };
+}
+
+/** What the caller may not use he need not know of: it is refused alike whether it is there or not. */
+function grantedCredential(routes: Routes, caller: Caller, label: string | undefined): RoutedCredential {
+  const credential = label === undefined ? routes.credential(label) : undefined;
+  const asked = credential?.label ?? label ?? "";
+  if (caller.credentials?.has(asked) === false) {
+    throw new SignerError("ERR_FORBIDDEN", "Cannot sign: this credential is not granted to this caller");
+  }
+  return credential ?? routes.credential(label);
+}
+
+function requireGranted(caller: Caller, digest: Buffer): void {
+  if (caller.digest === undefined || digest.equals(caller.digest)) return;
+  throw new SignerError("ERR_DIGEST_NOT_GRANTED", "Cannot sign: the token was issued for another hash");
 }
 
 function certificate(routes: Routes, request: HttpRequest): HttpReply {

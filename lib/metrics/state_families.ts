@@ -11,6 +11,8 @@ export interface ServiceState {
   };
   /** Milliseconds until the chain of each credential expires; negative afterwards. */
   certificates(): readonly { readonly credential: string; readonly remainingMs: number }[];
+  /** Before the pool. */
+  queue(): { readonly running: number; readonly waiting: number };
   /** `undefined` where there is no trail. */
   audit():
     | {
@@ -27,7 +29,13 @@ export interface ServiceState {
 
 /** Metrics that are no sums of what happened, but how things are. */
 export function stateFamilies(state: ServiceState): readonly Family[] {
-  return [...poolFamilies(state), certificateFamily(state), ...auditFamilies(state), lostLines(state)];
+  return [
+    ...poolFamilies(state),
+    queueFamily(state),
+    certificateFamily(state),
+    ...auditFamilies(state),
+    lostLines(state),
+  ];
 }
 
 function poolFamilies({ sessions }: ServiceState): readonly Family[] {
@@ -38,6 +46,14 @@ function poolFamilies({ sessions }: ServiceState): readonly Family[] {
     gauge("hsm_signer_pool_overdue", "Sessions whose call hangs in the module.", () => sessions().overdue),
     gauge("hsm_signer_pool_waiting", "Signatures that wait for a session.", () => sessions().waiting),
   ];
+}
+
+function queueFamily({ queue }: ServiceState): Family {
+  return gauge(
+    "hsm_signer_queue_waiting",
+    "Signatures that wait for their caller's turn.",
+    () => queue().waiting,
+  );
 }
 
 function certificateFamily({ certificates }: ServiceState): Family {

@@ -3,6 +3,8 @@ import { createHash, randomBytes } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import type { HsmSignerOptions } from "../../client/hsm_signer.js";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import { Access } from "../../lib/auth/access.ts";
+import { hashOfBearerToken, newBearerToken } from "../../lib/auth/bearer_token.ts";
 import { SignerError } from "../../lib/errors.ts";
 import { frontEnd } from "../../lib/http/front_end.ts";
 import {
@@ -11,7 +13,7 @@ import {
   startSoftwareService,
 } from "../support/http_service.ts";
 import { judgeSignedData } from "../support/judges.ts";
-import { type ScriptedServer, scriptedServer } from "../support/scripted_server.ts";
+import type { ScriptedServer } from "../support/scripted_server.ts";
 import { startApp } from "./support/app.ts";
 import { type OpenPage, useChromium } from "./support/chromium.ts";
 
@@ -147,34 +149,30 @@ describe("In a page of another origin, the client module", () => {
   );
 
   it(
-    "says what a proxy that knows no such token answers",
+    "is let in with its token, and says what is wrong with another",
     inApp(async (page) => {
-      const allowed = { "access-control-allow-origin": app?.url ?? "" };
-      const proxy = await scriptedServer(({ method, headers }) => {
-        if (method === "OPTIONS") {
-          const fields = { "access-control-allow-headers": "authorization, content-type" };
-          return { status: 204, headers: { ...allowed, ...fields } };
-        }
-        const body = '{"status":401,"code":"ERR_TOKEN_EXPIRED","detail":"Log in again."}';
-        return headers.authorization === "Bearer right"
-          ? {
-              status: 200,
-              headers: { ...allowed, "content-type": "application/pkcs7-signature" },
-              body: "0\0",
-            }
-          : { status: 401, headers: { ...allowed, "content-type": "application/problem+json" }, body };
+      const token = newBearerToken();
+      const key = hashOfBearerToken(token).toString("hex");
+      const tokens = [{ name: "page", key, credentials: ["*"], expires: undefined }];
+      const access = await Access.open({
+        config: { tokens, certificates: undefined, jwt: undefined },
+        labels: [],
+        now: () => new Date(),
+        log: () => {},
       });
-      const module = `${app?.url}/client.js`;
-      const wrong = await act(page, { ...of(proxy, { token: "wrong" }), module, hash: HASH });
-      assert.deepEqual(wrong, {
-        name: "HsmSignerError",
-        code: "ERR_TOKEN_EXPIRED",
-        detail: "Log in again.",
-        status: 401,
+      const service = await startService({
+        routes: { authenticate: (presented) => access.authenticate(presented) },
       });
-      const right = await act(page, { ...of(proxy, { token: "right" }), module, hash: HASH });
-      proxy.close();
-      assert.ok("container" in right, JSON.stringify(right));
+      assertValid(await act(page, { ...of(service, { token }), hash: HASH }), service);
+      const refused = { name: "HsmSignerError", code: "ERR_UNAUTHENTICATED", status: 401 };
+      assert.deepEqual(await act(page, { ...of(service, { token: newBearerToken() }), hash: HASH }), {
+        ...refused,
+        detail: "Cannot authenticate: the token is not known",
+      });
+      assert.deepEqual(await act(page, { ...of(service), hash: HASH }), {
+        ...refused,
+        detail: "Cannot authenticate: nothing says who asks",
+      });
     }),
   );
 

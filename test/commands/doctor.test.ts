@@ -34,10 +34,7 @@ function scratchFile(name: string, text: string, mode = 0o600): string {
   return path;
 }
 
-// Nearly every test is a process of its own: two at a time, as there are cores at least.
-const options = { concurrency: 2 };
-
-describe("where all is well", options, () => {
+describe("where all is well", () => {
   for (const [name, settings] of [
     ["SoftHSM2", onSoftHsm],
     ["the CloudHSM simulator", onSimulator],
@@ -47,6 +44,7 @@ describe("where all is well", options, () => {
       const examination = await examine(settings);
       assert.deepEqual(outline(examination), [
         "configuration ok",
+        "access ok",
         "module ok",
         "module ok",
         "initialization ok",
@@ -71,7 +69,7 @@ describe("where all is well", options, () => {
     const { code, stdout, stderr } = await doctor(onSoftHsm);
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^ok {7}configuration {3}read from the environment; "seal" with RSA-2048/);
-    assert.match(stdout, /\n\nAll is well: 15 checks\.\n$/);
+    assert.match(stdout, /\n\nAll is well: 16 checks\.\n$/);
     // A path is left whole, to be copied.
     const long = stdout.split("\n").filter((line) => line.length > 80 && !/^ *\S+$/.test(line));
     assert.deepEqual(long, []);
@@ -81,7 +79,7 @@ describe("where all is well", options, () => {
   test("each of several key pairs is checked, with its own algorithm", async () => {
     const examination = await examine({ ...onSimulator, HSM_KEY_LABEL: "seal,stamp:P-256:SHA-512" });
     assert.equal(examination.result.code, 0);
-    assert.deepEqual(outline(examination).slice(7), [
+    assert.deepEqual(outline(examination).slice(8), [
       "mechanism seal ok",
       "mechanism stamp ok",
       "key seal ok",
@@ -112,7 +110,7 @@ describe("where all is well", options, () => {
   });
 });
 
-describe("configuration", options, () => {
+describe("configuration", () => {
   test("every mistake is a failure, and what does not depend on them is checked", async () => {
     const examination = await examine({ ...onSoftHsm, PORT: "http", HSM_KEYLABEL: "x", CERT_DAYS: "0" });
     assert.equal(examination.result.code, 2);
@@ -160,7 +158,7 @@ describe("configuration", options, () => {
   });
 });
 
-describe("library", options, () => {
+describe("library", () => {
   test("a file that is no library fails with what the loader says", async () => {
     const path = scratchFile("text.so", "no library");
     const examination = await examine({ ...onSoftHsm, HSM_MODULE: path });
@@ -197,7 +195,7 @@ describe("library", options, () => {
   });
 });
 
-describe("token", options, () => {
+describe("token", () => {
   test("a label that no token has is answered with those that there are", async () => {
     const examination = await examine({ ...onSimulator, HSM_TOKEN_LABEL: "hsm2" });
     assertOnly(examination, "token", "failure", /"hsm2" \(HSM_TOKEN_LABEL\); present: "hsm1"/);
@@ -248,7 +246,7 @@ describe("PIN", () => {
     assert.equal(simulator.pinsRefused() - before.refused, 1);
     assertOnly(examination, "pin", "failure", /with the PIN of HSM_PIN: CKR_PIN_INCORRECT/);
     assert.equal(examination.result.code, 3);
-    assert.deepEqual(outline(examination).slice(5), [
+    assert.deepEqual(outline(examination).slice(6), [
       "pin failure",
       "sessions ok",
       "mechanism seal ok",
@@ -314,7 +312,7 @@ describe("PIN", () => {
   });
 });
 
-describe("sessions and threads", options, () => {
+describe("sessions and threads", () => {
   test("fewer sessions than wanted are a warning that says how many", async () => {
     const examination = await examine({ ...onSimulator, SIM_SESSIONS: "4" });
     const { advice } = assertOnly(examination, "sessions", "warning", /^3 of 16 at once .*CKR_SESSION_COUNT/);
@@ -335,7 +333,7 @@ describe("sessions and threads", options, () => {
   });
 });
 
-describe("mechanism", options, () => {
+describe("mechanism", () => {
   for (const [settings, found] of [
     [{ DISGUISE_WITHOUT: "1" }, /^the token does not have CKM_RSA_PKCS$/],
     [{ DISGUISE_SIGNS_NOT: "1" }, /^CKM_RSA_PKCS does not sign here/],
@@ -349,7 +347,7 @@ describe("mechanism", options, () => {
   }
 });
 
-describe("key", options, () => {
+describe("key", () => {
   test("one that is missing is answered with those that there are, and with provision", async () => {
     const examination = await examine({ ...onSimulator, HSM_KEY_LABEL: "nobody" });
     const [finding] = examination.of("key", "failure");
@@ -376,7 +374,7 @@ describe("key", options, () => {
   });
 });
 
-describe("certificate", options, () => {
+describe("certificate", () => {
   const withChain = (pem: string): Promise<Examination> =>
     examine({ ...onSoftHsm, CERT_DIR: directoryWith("seal", pem) });
 
@@ -447,7 +445,7 @@ describe("certificate", options, () => {
   });
 });
 
-describe("clock", options, () => {
+describe("clock", () => {
   for (const [answers, status, found] of [
     [{ timedatectl: "no" }, "warning", "not synchronized, says timedatectl"],
     [{ timedatectl: "", chronyc: "Leap status     : Normal" }, "ok", "synchronized, says chronyc"],
@@ -507,7 +505,7 @@ describe("what goes wrong by order", () => {
       const [forPeople, examination] = await Promise.all([doctor(onSimulator), examine(onSimulator)]);
       assert.deepEqual([forPeople.code, forPeople.signal], [null, "SIGKILL"]);
       assert.match(forPeople.stdout, /^failure {2}latency {9}seal: the library has not returned/m);
-      assert.match(forPeople.stdout, /\n\n1 failure \(latency of seal\), 1 not checked; 13 ok\.\n$/);
+      assert.match(forPeople.stdout, /\n\n1 failure \(latency of seal\), 1 not checked; 14 ok\.\n$/);
       assertOnly(examination, "latency", "failure", /has not returned from a call for 10 s/);
       assert.equal(examination.result.signal, "SIGKILL");
       assert.deepEqual(outline(examination).slice(-3), [

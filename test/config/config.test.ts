@@ -54,7 +54,8 @@ function assertMistake(mistakes: readonly string[], name: string, pattern: RegEx
 
 describe("The configuration", () => {
   it("has the defaults of the README.", () => {
-    const { token, credentials, demoPage, autoProvision, certificate, http } = parse(MINIMUM);
+    const { token, credentials, demoPage, autoProvision, certificate, http, authentication, limits } =
+      parse(MINIMUM);
     const [{ label, algorithm }] = credentials;
     assert.equal(token.modulePath, MODULE);
     assert.equal(token.pin.reveal(), PIN);
@@ -77,7 +78,11 @@ describe("The configuration", () => {
       acceptsNetwork: false,
       corsOrigins: [],
       maxBodyBytes: 1024 ** 3,
+      tls: undefined,
+      trustedProxies: [],
     });
+    assert.deepEqual(authentication, { tokens: undefined, certificates: undefined, jwt: undefined });
+    assert.deepEqual(limits, { rate: undefined, burst: 0, inFlight: undefined });
   });
 
   it("takes an empty value for none.", () => {
@@ -104,6 +109,9 @@ describe("The configuration", () => {
       config.certificate,
       config.http,
       config.http.corsOrigins,
+      config.http.trustedProxies,
+      config.authentication,
+      config.limits,
     ]) {
       assert.ok(Object.isFrozen(part));
     }

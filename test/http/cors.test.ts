@@ -86,7 +86,7 @@ describe("With origins in the configuration,", () => {
   const permission = (origin: string): Record<string, string> => ({
     vary: "Origin",
     "access-control-allow-origin": origin,
-    "access-control-expose-headers": "retry-after, x-request-id",
+    "access-control-expose-headers": "retry-after, www-authenticate, x-request-id",
   });
 
   it("each of them, and no more than it, may read the replies.", async () => {
@@ -175,7 +175,7 @@ describe("With * in the configuration,", () => {
       assert.equal(reply?.status, 200);
       const permission = {
         "access-control-allow-origin": "*",
-        "access-control-expose-headers": "retry-after, x-request-id",
+        "access-control-expose-headers": "retry-after, www-authenticate, x-request-id",
       };
       assert.deepEqual(corsFields(reply), permission);
       assert.deepEqual(corsFields(await send(preflightFrom(origin))), {

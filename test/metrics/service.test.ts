@@ -101,7 +101,9 @@ describe("GET /metrics on an address of its own", () => {
     simulator.order({ calls: [{ on: "C_Sign", hangs: true }] });
     const answers = Array.from({ length: 5 }, () => sign(service));
     await until(async () => pool(await metricsAt(address), "leased") === 3);
-    await until(async () => pool(await metricsAt(address), "waiting") === 2);
+    // One more than there are sessions is let through to the pool; the others wait for their turn before it.
+    await until(async () => pool(await metricsAt(address), "waiting") === 1);
+    await until(async () => sampleValue(await metricsAt(address), "hsm_signer_queue_waiting") === 1);
     simulator.order({ released: true });
     assert.deepEqual(
       (await Promise.all(answers)).map(({ status }) => status),

@@ -1,9 +1,11 @@
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import { ANONYMOUS } from "../../lib/caller.ts";
 import { ChainFile } from "../../lib/credential/chain_file.ts";
 import type { Credential } from "../../lib/credential/credential.ts";
 import { DocumentSigner } from "../../lib/document_signer.ts";
 import { type HttpLimits, HttpServer, type HttpServerOptions } from "../../lib/http/http_server.ts";
 import { createRoutes, type RoutedCredential, type Routes } from "../../lib/http/routes.ts";
+import type { TlsFiles } from "../../lib/http/tls_files.ts";
 import { recordingLog } from "./recording_log.ts";
 import { softwareCredential } from "./software.ts";
 
@@ -23,6 +25,8 @@ export interface SoftwareServiceOptions {
   readonly limits?: Partial<HttpLimits>;
   readonly refused?: HttpServerOptions["refused"];
   readonly maxBodyBytes?: number;
+  readonly tls?: TlsFiles;
+  readonly trustedProxies?: readonly string[];
 }
 
 /** P-256, since it is quick to make; the caller stops `server`. */
@@ -33,6 +37,8 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
   const certificatePem = ChainFile.toPem(credential.chain.certificates);
   const { log, events } = recordingLog();
   const handler = createRoutes({
+    authenticate: () => ANONYMOUS,
+    admit: () => () => {},
     credential: () => ({
       label: credential.label,
       serialNumber: credential.chain.leaf.serialNumber,
@@ -55,6 +61,8 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
     handler,
     log,
     ...(options.refused ? { refused: options.refused } : {}),
+    tls: options.tls,
+    trustedProxies: options.trustedProxies ?? [],
     ...(options.limits ? { limits: options.limits } : {}),
   });
   return { server, url: server.url, certificatePem, credential, events };

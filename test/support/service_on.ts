@@ -12,8 +12,8 @@ export interface ReloadableService extends ServiceProcess {
   readonly pinFile: string;
   /** Writes the settings file, and sends SIGHUP; resolves with the event that tells how it went. */
   reload(settings: Readonly<Record<string, string>>): Promise<Record<string, unknown>>;
-  /** What was logged under a name so far. */
-  events(name: string): readonly Record<string, unknown>[];
+  /** What was logged under a name so far; without one, all of it. */
+  events(name?: string): readonly Record<string, unknown>[];
 }
 
 const OUTCOMES: readonly string[] = ["reloaded", "reload.failed"];
@@ -44,7 +44,7 @@ export async function reloadableServiceOn(
     ...service,
     directory,
     pinFile: pin,
-    events: (name) => events.filter(({ event }) => event === name),
+    events: (name) => events.filter(({ event }) => name === undefined || event === name),
     reload: async (values) => {
       const before = outcomes().length;
       write({ HSM_PIN_FILE: pin, CERT_DIR: join(directory, "certs"), ...values });

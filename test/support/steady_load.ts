@@ -10,6 +10,7 @@ export interface SteadyLoadOptions {
   readonly concurrency: number;
   /** Of the request's query, with its question mark. */
   readonly query?: string;
+  readonly authorization?: string;
 }
 
 /** What became of the requests of a load. */
@@ -100,10 +101,14 @@ export class SteadyLoad {
   }
 
   #send(digest: Buffer): Promise<Response> {
-    const { url, query = "" } = this.#options;
+    const { url, query = "", authorization } = this.#options;
     return fetch(`${url}/sign${query}`, {
       method: "POST",
-      headers: { "content-type": "application/json", accept: "application/cms" },
+      headers: {
+        "content-type": "application/json",
+        accept: "application/cms",
+        ...(authorization === undefined ? {} : { authorization }),
+      },
       body: JSON.stringify({ hash: digest.toString("hex") }),
       signal: AbortSignal.timeout(ANSWER_LIMIT_MS),
     });

@@ -134,10 +134,14 @@ export class Installation {
   }
 
   /** Asks for a signature over a digest, as CMS. */
-  sign(digest: Uint8Array, signal: AbortSignal | null = null): Promise<Response> {
+  sign(digest: Uint8Array, signal: AbortSignal | null = null, token?: string): Promise<Response> {
     return fetch(`${this.url}/sign`, {
       method: "POST",
-      headers: { "content-type": "application/json", accept: "application/cms" },
+      headers: {
+        "content-type": "application/json",
+        accept: "application/cms",
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
+      },
       body: JSON.stringify({ hash: Buffer.from(digest).toString("hex") }),
       signal,
     });

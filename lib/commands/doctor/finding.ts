@@ -1,6 +1,7 @@
 /** The checks, in their order. */
 export type CheckName =
   | "configuration"
+  | "access"
   | "module"
   | "initialization"
   | "token"

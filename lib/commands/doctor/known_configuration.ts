@@ -4,6 +4,9 @@ import type { CredentialConfig } from "../../config/credentials.ts";
 import { ConfigError } from "../../config/settings.ts";
 import type { Secret } from "../../secret.ts";
 
+/** What of a configuration says who may sign. */
+export type AccessConfig = Pick<Config, "authentication" | "credentials" | "http">;
+
 /** What the configuration says, as far as it can be relied on. */
 export interface KnownConfiguration {
   readonly mistakes: readonly string[];
@@ -14,6 +17,8 @@ export interface KnownConfiguration {
   readonly sessions?: number | undefined;
   readonly credentials?: readonly CredentialConfig[] | undefined;
   readonly certificateDirectory?: string | undefined;
+  /** Who may sign. */
+  readonly access?: AccessConfig | undefined;
 }
 
 /** Where the PIN comes from. */
@@ -24,6 +29,7 @@ const CREDENTIAL_SETTINGS: readonly string[] = [
   "SIGNATURE_SCHEME",
   "DIGEST",
 ];
+const ACCESS_SETTING = /^(AUTH_|TLS_|HSM_KEY_LABEL$|HOST$|ALLOW_UNAUTHENTICATED_NETWORK$|TRUSTED_PROXIES$)/;
 /** Lets the rest of the settings be read where the PIN is wrong; it is never used. */
 const NO_PIN = { HSM_PIN_FILE: "", CREDENTIALS_DIRECTORY: "", HSM_PIN: "nobody:nothing" };
 
@@ -46,7 +52,7 @@ function readFor(context: CommandContext, options: CommandOptions, overrides = {
   return { ...config, credentials: [credential] };
 }
 
-function partsOf({ token, credentials, certificate }: Config): Required<Parts> {
+function partsOf({ token, credentials, certificate, authentication, http }: Config): Required<Parts> {
   return {
     modulePath: token.modulePath,
     tokenLabel: token.label,
@@ -54,6 +60,7 @@ function partsOf({ token, credentials, certificate }: Config): Required<Parts> {
     sessions: token.sessions,
     credentials,
     certificateDirectory: certificate.directory,
+    access: { authentication, credentials, http },
   };
 }
 
@@ -81,6 +88,7 @@ function partsBeside(mistakes: readonly string[], context: CommandContext, optio
       pin: isWrong(...PIN_SETTINGS) ? undefined : parts.pin,
       sessions: isWrong("HSM_SESSIONS") ? undefined : parts.sessions,
       credentials: isWrong(...CREDENTIAL_SETTINGS) ? undefined : parts.credentials,
+      access: wrong.some((name) => ACCESS_SETTING.test(name)) ? undefined : parts.access,
     };
   } catch (error) {
     // A settings file that cannot be read through: what it says beside its mistakes may be anything.
