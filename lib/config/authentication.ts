@@ -67,6 +67,11 @@ function readGrants(
 ): readonly Grant[] | undefined {
   const path = settings.text(setting);
   if (path === undefined) return undefined;
+  if (!sources.fileExists(path)) {
+    const advice = key === TOKEN_HASH ? "; hsm-signer token create makes it" : "";
+    settings.mistake(`${setting} names "${path}", which does not exist${advice}.`);
+    return [];
+  }
   try {
     const { grants, mistakes } = parseGrants(sources.readFile(path), path, key);
     for (const mistake of mistakes) settings.mistake(`${setting} has a mistake: ${mistake}`);

@@ -123,7 +123,10 @@ describe("The ways in", () => {
 
 /** Settings, and the beginnings of the mistakes in them. */
 const WRONG: readonly (readonly [Environment, readonly string[]])[] = [
-  [{ AUTH_TOKENS_FILE: "nowhere" }, ["AUTH_TOKENS_FILE cannot be read: ENOENT"]],
+  [
+    { AUTH_TOKENS_FILE: "nowhere" },
+    ['AUTH_TOKENS_FILE names "nowhere", which does not exist; hsm-signer token create'],
+  ],
   [
     { AUTH_TOKENS_FILE: "wrong" },
     ["AUTH_TOKENS_FILE has a mistake: wrong, line 1", "AUTH_TOKENS_FILE has a mistake: wrong, line 2"],

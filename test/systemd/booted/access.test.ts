@@ -10,7 +10,8 @@ describe("An installation that other machines reach", () => {
   let token: string;
 
   before(async () => {
-    installation = await Installation.make(OPEN);
+    installation = await Installation.make();
+    await installation.configure(OPEN);
     token = (await installation.machine.run("hsm-signer", "token", "create", "--name", "front-end")).trim();
     await installation.systemctl("start", "hsm-signer");
   });
@@ -38,7 +39,7 @@ describe("An installation that other machines reach", () => {
   });
 
   test("does not become one that authenticates nobody by a reload", async () => {
-    await installation.configure({ HOST: "127.0.0.1", AUTH_TOKENS_FILE: "" });
+    await installation.configure();
     const { code } = await installation.machine.try("systemctl", "reload", "hsm-signer");
     assert.notEqual(code, 0);
     assert.match(await installation.property("StatusText"), /changed nothing: .*nobody is authenticated/);
