@@ -46,6 +46,8 @@ export class TlsSide {
 
   /**
    * What connections are made with from now on. Sessions of before are not resumed: their tickets' key is gone.
+   * Where clients are vouched for by others than before, what does not speak TLS yet ends: its handshake would be
+   * judged by the former ones.
    *
    * @returns whether clients are vouched for by others than before
    */
@@ -53,6 +55,7 @@ export class TlsSide {
     const isOther = files.clientCa !== this.#files.clientCa;
     this.#server.setSecureContext(files.context);
     this.#files = files;
+    if (isOther) this.close();
     return isOther;
   }
 

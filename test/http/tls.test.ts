@@ -256,6 +256,24 @@ describe("A client's certificate", () => {
     agent.destroy();
   });
 
+  it("that is still to be shown on a connection of before its authority goes lets nobody in.", async () => {
+    const { url, server: running } = await startAsking();
+    const early = connectPlainly({ host: "127.0.0.1", port: Number(new URL(url).port) });
+    await new Promise((resolve) => early.once("connect", resolve));
+    // Whoever came before is accepted by now.
+    assert.equal((await ask(url)).status, 200);
+    const identity = await dn({ subject: "CN=a" });
+    running.renew({ tls: filesOf(server, other.file) });
+    const answer = new Promise((resolve) => {
+      const socket = connect({ socket: early, host: "127.0.0.1", ca: authority.pem, ...identity });
+      for (const event of ["secureConnect", "close"]) socket.once(event, () => resolve(event));
+      socket.on("error", () => {});
+    });
+    assert.equal(await answer, "close");
+    assert.equal((await ask(url, identity)).status, 200);
+    assert.ok(seen.at(-1)?.fault);
+  });
+
   it("is kept where only the server's certificate is new.", async () => {
     const { url, server: running } = await startAsking();
     const agent = new Agent({
