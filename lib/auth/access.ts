@@ -26,6 +26,9 @@ export interface AccessOptions {
   readonly issuerTimes?: Partial<IssuerTimes>;
 }
 
+/** Whoever kept its predecessor would keep them all, one for each reload. */
+type KeptOptions = Pick<AccessOptions, "config" | "labels" | "now" | "log">;
+
 const BEARER = /^bearer(?: +(\S.*))?$/i;
 const DAY_MS = 86_400_000;
 /** From so many days before the end on. */
@@ -33,17 +36,16 @@ const EXPIRY_WARNING_DAYS = 14;
 
 /** Who may come in: all ways of one reading of the configuration. */
 export class Access {
-  readonly #options: AccessOptions;
+  readonly #options: KeptOptions;
   /** Of bearer tokens. */
   readonly #bearers: readonly Authenticator[];
   readonly #certificates: Authenticator | undefined;
   readonly #keys: KeySource | undefined;
 
-  private constructor(options: AccessOptions, keys: KeySource | undefined) {
-    const { config, labels, now } = options;
+  private constructor({ config, labels, now, log }: KeptOptions, keys: KeySource | undefined) {
     const { tokens, certificates, jwt } = config;
     const [standard = ""] = labels;
-    this.#options = options;
+    this.#options = { config, labels, now, log };
     this.#keys = keys;
     this.#bearers = [
       ...(tokens ? [new TokenAuthenticator(tokens, standard, now)] : []),

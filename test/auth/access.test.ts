@@ -5,6 +5,7 @@ import { hashOfBearerToken, newBearerToken } from "../../lib/auth/bearer_token.t
 import { ANONYMOUS, type ClientCertificate, type Presented, UnauthenticatedError } from "../../lib/caller.ts";
 import type { AuthenticationConfig } from "../../lib/config/authentication.ts";
 import type { Grant } from "../../lib/config/grants.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { recordingLog } from "../support/recording_log.ts";
 
 const NOW = new Date("2033-05-18T03:33:20Z");
@@ -226,6 +227,32 @@ describe("Several ways in", () => {
   it("are named in the facts, and nobody else is.", async () => {
     const { access } = await open(both);
     assert.deepEqual(access.facts(), { authentication: { ways: ["tokens", "certificates"] } });
+  });
+});
+
+describe("One reading of the configuration", () => {
+  it("keeps nothing of those before it.", async () => {
+    const config: AuthenticationConfig = { tokens: [grant()], certificates: undefined, jwt: undefined };
+    const former: WeakRef<Access>[] = [];
+    let access: Access | undefined;
+    for (let count = 0; count < 5; count += 1) {
+      if (access !== undefined) former.push(new WeakRef(access));
+      access = await Access.open({
+        config,
+        labels: [],
+        now: () => NOW,
+        log: () => {},
+        former: former.at(-1)?.deref(),
+      });
+    }
+    // Whatever a WeakRef was made of lives until the end of the job.
+    await new Promise((resolve) => setImmediate(resolve));
+    collectGarbage();
+    assert.ok(access);
+    assert.deepEqual(
+      former.map((each) => each.deref()),
+      former.map(() => undefined),
+    );
   });
 });
 
