@@ -100,7 +100,7 @@ const GIB = 1024 ** 3;
  * a file.
  *
  * @param overrides stand before both: the options of a command
- * @throws ConfigError that lists every mistake, unknown `HSM_*` names included
+ * @throws ConfigError that lists every mistake, unknown names that begin like ours included
  */
 export function parseConfig(
   environment: Environment,
