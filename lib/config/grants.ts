@@ -50,15 +50,20 @@ const DATE = /^(\d{4}-\d\d-\d\d)(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)
  * @param file its name, for the mistakes
  */
 export function parseGrants(text: string, file: string, key: GrantKey): Grants {
+  const former: FormerGrants = { names: new Set(), owners: new Map() };
   const grants: Grant[] = [];
   const mistakes: string[] = [];
   for (const [index, raw] of text.split(/\r?\n/).entries()) {
     const line = raw.trim();
     if (line === "" || line.startsWith("#")) continue;
     const read = readGrant(line, key);
-    const fault = typeof read === "string" ? read : doubleOf(read, grants, key);
+    const fault = typeof read === "string" ? read : doubleOf(read, former, key);
     if (fault !== undefined) mistakes.push(`${file}, line ${index + 1}, ${fault}.`);
-    else if (typeof read !== "string") grants.push(read);
+    else if (typeof read !== "string") {
+      grants.push(read);
+      former.names.add(read.name);
+      former.owners.set(read.key, read.name);
+    }
   }
   return { grants, mistakes };
 }
@@ -115,8 +120,15 @@ function isListOfLabels(value: unknown): value is readonly string[] {
   return value.every((label) => typeof label === "string" && LABEL.test(label));
 }
 
-function doubleOf(grant: Grant, former: readonly Grant[], key: GrantKey): string | undefined {
-  if (former.some(({ name }) => name === grant.name)) return `names "${grant.name}" a second time`;
-  const same = former.find((other) => other.key === grant.key);
-  return same === undefined ? undefined : `has the ${key.member} of "${same.name}"`;
+/** What was read before: whoever looked through the grants for each line would take a second for some thousands. */
+interface FormerGrants {
+  readonly names: Set<string>;
+  /** Names, by what has to be shown. */
+  readonly owners: Map<string, string>;
+}
+
+function doubleOf({ name, key: shown }: Grant, former: FormerGrants, key: GrantKey): string | undefined {
+  if (former.names.has(name)) return `names "${name}" a second time`;
+  const owner = former.owners.get(shown);
+  return owner === undefined ? undefined : `has the ${key.member} of "${owner}"`;
 }

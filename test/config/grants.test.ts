@@ -81,6 +81,22 @@ describe("A file of grants", () => {
     ]);
   });
 
+  it("may name many.", () => {
+    const lines = (count: number): string =>
+      Array.from({ length: count }, (_, index) =>
+        line({ name: `n${index}`, sha256: index.toString(16).padStart(64, "0") }),
+      ).join("\n");
+    const msOf = (text: string): number => {
+      const start = performance.now();
+      assert.deepEqual(mistakesOf(text), []);
+      return performance.now() - start;
+    };
+    const [few, many] = [lines(1_000), lines(16_000)];
+    msOf(few);
+    const ratio = Math.min(...[1, 2, 3].map(() => msOf(many) / msOf(few)));
+    assert.ok(ratio < 80, `16 times as many lines take ${ratio} times as long`);
+  });
+
   it("names all its mistakes.", () => {
     assert.equal(mistakesOf(["x", line({}), "y", line({ name: "" })].join("\n")).length, 3);
   });
