@@ -11,8 +11,8 @@ export interface TlsFiles {
   readonly context: SecureContextOptions;
   /** The authorities of clients, PEM; `undefined` where no client is asked for a certificate. */
   readonly clientCa: string | undefined;
-  /** The end of the server's certificate. */
-  readonly notAfter: Date;
+  /** When the first certificate of each file ends: from then on no reload takes the file. */
+  readonly ends: readonly { readonly setting: string; readonly notAfter: Date }[];
 }
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
@@ -56,18 +56,25 @@ export function readTlsFiles(config: TlsConfig, now: Date): TlsFiles {
   };
   if (attempt("TLS_CERT_FILE", () => createSecureContext(context)) === undefined)
     throw new ConfigError(mistakes);
-  return { context, clientCa: clientCa ? clientCa.pem : undefined, notAfter: new Date(leaf.validTo) };
+  const ends = [
+    { setting: "TLS_CERT_FILE", notAfter: firstEnd(chain) },
+    ...(clientCa ? [{ setting: "TLS_CLIENT_CA_FILE", notAfter: firstEnd(clientCa) }] : []),
+  ];
+  return { context, clientCa: clientCa ? clientCa.pem : undefined, ends };
 }
 
 /** What an operator should hear at a start, and again each day. */
-export function warnOfTlsExpiry({ notAfter }: TlsFiles, now: Date, log: Log): void {
-  const days = Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
-  if (days > EXPIRY_WARNING_DAYS) return;
-  const isOver = days < 0;
-  log(isOver ? "error" : "warning", isOver ? "tls.certificate_expired" : "tls.certificate_expires", {
-    notAfter: notAfter.toISOString(),
-    days,
-  });
+export function warnOfTlsExpiry({ ends }: TlsFiles, now: Date, log: Log): void {
+  for (const { setting, notAfter } of ends) {
+    const days = Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS);
+    if (days > EXPIRY_WARNING_DAYS) continue;
+    const isOver = days < 0;
+    log(isOver ? "error" : "warning", isOver ? "tls.certificate_expired" : "tls.certificate_expires", {
+      setting,
+      notAfter: notAfter.toISOString(),
+      days,
+    });
+  }
 }
 
 interface Chain {
@@ -85,6 +92,10 @@ function readChain(path: string, now: Date): Chain {
     if (now > new Date(validTo)) throw new Error(`${path} holds a certificate that expired at ${validTo}`);
   }
   return { pem: `${blocks.join("\n")}\n`, certificates };
+}
+
+function firstEnd({ certificates }: Chain): Date {
+  return new Date(Math.min(...certificates.map(({ validTo }) => Date.parse(validTo))));
 }
 
 function readKey(path: string): { readonly pem: Buffer; readonly object: KeyObject } {

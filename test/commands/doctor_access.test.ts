@@ -116,7 +116,7 @@ describe("access", () => {
   test("warns of a certificate of TLS that ends soon, and fails with files that do not fit", async () => {
     const soon = await outcomes(await tls(3));
     assert.deepEqual(statuses(soon), ["ok", "warning"]);
-    assert.match(soon[1]?.found ?? "", /^the certificate in TLS_CERT_FILE ends at/);
+    assert.match(soon[1]?.found ?? "", /^a certificate in TLS_CERT_FILE ends at/);
     const { TLS_CERT_FILE = "" } = await tls(60);
     const wrong = await outcomes({ ...(await tls(60)), TLS_CERT_FILE });
     assert.deepEqual(statuses(wrong), ["ok", "failure"]);

@@ -16,6 +16,7 @@ import {
   type SoftwareServiceOptions,
   startSoftwareService,
 } from "../support/http_service.ts";
+import { pemOf, rootCa } from "../support/pki.ts";
 import { recordingLog } from "../support/recording_log.ts";
 import { assertStopsByItself } from "../support/stop.ts";
 import { TlsAuthority, type TlsIdentity, validFor } from "../support/tls_pki.ts";
@@ -404,15 +405,31 @@ describe("The files of TLS", () => {
     );
   });
 
+  const heardOf = (files: TlsFiles, days: number): unknown[] => {
+    const { log, events } = recordingLog();
+    warnOfTlsExpiry(files, new Date(Date.now() + days * 86_400_000), log);
+    return events.map(({ level, event, fields }) => [level, event, Object(fields).setting]);
+  };
+
   it("are a warning when they end soon.", () => {
     const files = filesOf(server);
-    const heard = (days: number): unknown[] => {
-      const { log, events } = recordingLog();
-      warnOfTlsExpiry(files, new Date(Date.now() + days * 86_400_000), log);
-      return events.map(({ level, event }) => [level, event]);
-    };
-    assert.deepEqual([heard(0), heard(14.5)], [[], []]);
-    assert.deepEqual(heard(16.5), [["warning", "tls.certificate_expires"]]);
-    assert.deepEqual(heard(31), [["error", "tls.certificate_expired"]]);
+    const setting = "TLS_CERT_FILE";
+    assert.deepEqual([heardOf(files, 0), heardOf(files, 14.5)], [[], []]);
+    assert.deepEqual(heardOf(files, 16.5), [["warning", "tls.certificate_expires", setting]]);
+    assert.deepEqual(heardOf(files, 31), [["error", "tls.certificate_expired", setting]]);
+  });
+
+  it("are a warning when an authority in them ends soon, of the server's or of the clients'.", async () => {
+    const root = await rootCa({ subject: "CN=Ends soon", days: validFor(-10, 20) });
+    const { cert, certificateFile, keyFile } = await authority.server();
+    writeFileSync(certificateFile, cert + pemOf(root));
+    const clientCaFile = (await authority.server()).certificateFile;
+    writeFileSync(clientCaFile, authority.pem + pemOf(root));
+    const files = readTlsFiles({ certificateFile, keyFile, clientCaFile }, new Date());
+    assert.deepEqual(heardOf(files, 0), []);
+    assert.deepEqual(heardOf(files, 10), [
+      ["warning", "tls.certificate_expires", "TLS_CERT_FILE"],
+      ["warning", "tls.certificate_expires", "TLS_CLIENT_CA_FILE"],
+    ]);
   });
 });

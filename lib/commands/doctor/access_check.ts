@@ -25,10 +25,10 @@ const WARNINGS: Readonly<Record<string, (fields: Fields) => Outcome>> = {
     ),
   "jwt.keys_unavailable": ({ reason }) =>
     warning(`nobody comes in with a JWT: ${reason}`, "See that the issuer can be reached from here."),
-  "tls.certificate_expired": ({ notAfter }) =>
-    warning(`the certificate in TLS_CERT_FILE ended at ${notAfter}`, "Renew it."),
-  "tls.certificate_expires": ({ notAfter }) =>
-    warning(`the certificate in TLS_CERT_FILE ends at ${notAfter}`, "Renew it in time."),
+  "tls.certificate_expired": ({ setting, notAfter }) =>
+    warning(`a certificate in ${setting} ended at ${notAfter}`, "Renew it."),
+  "tls.certificate_expires": ({ setting, notAfter }) =>
+    warning(`a certificate in ${setting} ends at ${notAfter}`, "Renew it in time."),
   "http.plain": ({ host }) =>
     warning(
       `tokens come over plain HTTP to ${host}, and may be read on their way`,
