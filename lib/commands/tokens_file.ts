@@ -59,10 +59,21 @@ export async function editTokens(
   path: string,
   edit: (text: string, tokens: readonly Grant[]) => string,
 ): Promise<void> {
-  await withLock(`${path}.lock`, () => {
-    const text = textOf(path);
-    replace(path, edit(text, parsed(path, text)));
+  const place = placeOf(path);
+  await withLock(`${place}.lock`, () => {
+    const text = textOf(place);
+    replace(place, edit(text, parsed(path, text)));
   });
+}
+
+/** Where a file is, whatever links lead to it: there is one lock for all of its names. */
+function placeOf(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return path;
+    throw failure("write", path, error);
+  }
 }
 
 function parsed(path: string, text: string): readonly Grant[] {
@@ -106,8 +117,7 @@ async function withLock(lock: string, work: () => void): Promise<void> {
 /** The new file belongs to whom the former one did, so that the service can read it whoever ran the command. */
 function replace(path: string, text: string): void {
   const former = statSync(path, { throwIfNoEntry: false });
-  const place = former === undefined ? path : realpathSync(path);
-  const temporary = `${place}.new`;
+  const temporary = `${path}.new`;
   try {
     removeQuietly(temporary);
     writeDurably(temporary, text);
@@ -117,8 +127,8 @@ function replace(path: string, text: string): void {
         chownSync(temporary, former.uid, former.gid);
       }
     }
-    renameSync(temporary, place);
-    syncDirectory(dirname(place));
+    renameSync(temporary, path);
+    syncDirectory(dirname(path));
   } catch (error) {
     removeQuietly(temporary);
     throw failure("write", path, error);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
-import { chmodSync, existsSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeEach, describe, test } from "node:test";
+import { setTimeout as delay } from "node:timers/promises";
 import { hashOfBearerToken, isWholeBearerToken } from "../../lib/auth/bearer_token.ts";
 import { runCommandLine } from "../../lib/cli/command_line.ts";
 import type { CommandContext } from "../../lib/command.ts";
@@ -185,6 +186,19 @@ describe("token create", () => {
     assert.equal(code, EXIT.usage);
     assert.match(told, /another command is at it; if none is running, remove .*\.lock/);
     assert.ok(existsSync(`${file}.lock`) && !existsSync(file));
+  });
+
+  test("waits for one who is at it by another name of the file", async () => {
+    writeFileSync(file, "");
+    const link = `${file}.link`;
+    symlinkSync(file, link);
+    writeFileSync(`${file}.lock`, "");
+    const edited = editTokens(link, (text) => `${text}# second\n`);
+    await delay(100);
+    writeFileSync(file, "# first\n");
+    rmSync(`${file}.lock`);
+    await edited;
+    assert.equal(readFileSync(file, "utf8"), "# first\n# second\n");
   });
 
   test("says where it cannot write, and prints no token", async () => {
