@@ -50,17 +50,18 @@ export class Connections {
     setTimeout(() => this.#fresh.forEach((socket) => void socket.destroy()), FIRST_REQUEST_MS).unref();
   }
 
-  /** The same, and at once for those that were accepted just now: whom they let in is decided anew. */
-  retire(): void {
-    this.#retire(() => true);
+  /** The same for some of them, and at once where they were accepted just now: whom they let in is decided anew. */
+  retire(isConcerned: (socket: Socket) => boolean): void {
+    this.#retire(() => true, isConcerned);
   }
 
   isRetired(socket: Socket): boolean {
     return this.#retired.has(socket);
   }
 
-  #retire(isToEnd: (idle: Socket) => boolean): void {
+  #retire(isToEnd: (idle: Socket) => boolean, isConcerned = (_: Socket): boolean => true): void {
     for (const [socket, replies] of this.#replies) {
+      if (!isConcerned(socket)) continue;
       this.#retired.add(socket);
       if (replies.size === 0 && isToEnd(socket)) socket.destroy();
     }

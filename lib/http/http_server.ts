@@ -124,8 +124,11 @@ export class HttpServer {
   /** Takes over what can change under way; requests in flight end as they began. */
   renew({ tls, trustedProxies = [] }: Pick<HttpServerOptions, "tls" | "trustedProxies">): void {
     this.#addresses = new ClientAddresses(trustedProxies);
-    const isVouchedByOthers = tls !== undefined && this.#tls?.renew(tls);
-    if (isVouchedByOthers) this.#connections.retire();
+    const side = this.#tls;
+    if (tls === undefined || side === undefined) return;
+    const areVouchedForByOthers = side.renew(tls);
+    // Who has shown none came in by another way, which is as it was.
+    if (areVouchedForByOthers) this.#connections.retire((socket) => side.certificateOf(socket) !== undefined);
   }
 
   /** Where it listens, as in `http://127.0.0.1:3756`. */

@@ -275,6 +275,16 @@ describe("A client's certificate", () => {
     assert.ok(seen.at(-1)?.fault);
   });
 
+  it("that is not shown has nothing to do with it: the connection is kept.", async () => {
+    const { url, server: running } = await startAsking();
+    const agent = new Agent({ keepAlive: true, ca: authority.pem });
+    await ask(url, { agent });
+    running.renew({ tls: filesOf(await authority.server({ subject: "CN=renewed" }), other.file) });
+    const { status, serverName, headers } = await ask(url, { agent });
+    assert.deepEqual([status, serverName, headers["connection"]], [200, "server", "keep-alive"]);
+    agent.destroy();
+  });
+
   it("is kept where only the server's certificate is new.", async () => {
     const { url, server: running } = await startAsking();
     const agent = new Agent({
