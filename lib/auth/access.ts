@@ -1,6 +1,7 @@
 import { ANONYMOUS, type Caller, type Presented, UnauthenticatedError } from "../caller.ts";
 import type { AuthenticationConfig, JwtConfig } from "../config/authentication.ts";
 import type { Grant } from "../config/grants.ts";
+import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import {
   type Authenticator,
@@ -55,7 +56,8 @@ export class Access {
   }
 
   /**
-   * Opens all ways. An issuer that does not answer stops nothing: its tokens are refused until it does.
+   * Opens all ways. An issuer that does not answer stops no start: its tokens are refused until it does. One that
+   * takes the place of another has to: its name may be mistyped.
    *
    * @throws SignerError `ERR_CONFIGURATION`
    */
@@ -134,7 +136,11 @@ export class Access {
   }
 }
 
-/** A file is read anew; an issuer that is known already need not answer now. */
+/**
+ * A file is read anew; an issuer that is known already need not answer now.
+ *
+ * @throws SignerError `ERR_CONFIGURATION`
+ */
 async function keysOf(
   config: JwtConfig,
   former: Access | undefined,
@@ -145,7 +151,18 @@ async function keysOf(
   if (known !== undefined) return known;
   const keys = new IssuerKeys({ issuer: config.issuer, log, times: issuerTimes });
   await keys.start();
+  if (former !== undefined) requireAnswer(keys, config);
   return keys;
+}
+
+function requireAnswer(keys: IssuerKeys, { issuer }: JwtConfig): void {
+  try {
+    keys.current();
+  } catch (cause) {
+    keys.close();
+    const message = `Cannot take ${issuer} (AUTH_JWT_ISSUER) for the issuer: its keys cannot be fetched`;
+    throw new SignerError("ERR_CONFIGURATION", message, { cause });
+  }
 }
 
 function warnOf(grant: Grant, setting: string, labels: readonly string[], now: Date, log: Log): void {

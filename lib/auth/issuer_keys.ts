@@ -126,6 +126,9 @@ export class IssuerKeys implements KeySource {
       if (this.#keys === undefined || this.#problem !== undefined) {
         this.#log("info", "jwt.keys", { issuer: this.#issuer, keys: keys.size });
       }
+      if (keys.size === 0 && this.#keys?.size !== 0) {
+        this.#log("warning", "jwt.keys_withdrawn", { issuer: this.#issuer });
+      }
       this.#keys = keys;
       this.#fetchedAt = this.#clock();
       this.#problem = undefined;

@@ -11,6 +11,7 @@ import { readKeySet } from "./key_set.ts";
 export async function openKeyFile(path: string): Promise<KeySource> {
   try {
     const keys = await readKeySet(parse(readFileSync(path, "utf8")));
+    if (keys.size === 0) throw new Error("there is no key to verify with");
     return {
       current: () => keys,
       refresh: async () => false,

@@ -18,7 +18,7 @@ const ANY_RSA = "RS256";
 
 /**
  * Takes a key set apart. Keys that nobody can verify with (unknown kinds, encryption) may stand in it; those that
- * should be secret may not.
+ * should be secret may not. An empty one is one too: its issuer has withdrawn all keys.
  *
  * @throws Error that says what is wrong, without a value
  */
@@ -33,8 +33,9 @@ export async function readKeySet(json: unknown): Promise<KeySet> {
     if (fault === undefined) usable.push(key);
     else firstFault ||= fault;
   }
-  if (usable.length === 0) {
-    throw new Error(`there is no key to verify with${firstFault === "" ? "" : ` (${firstFault})`}`);
+  // One that has none says so; one that has none for us may be meant for others.
+  if (usable.length === 0 && keys.length > 0) {
+    throw new Error(`there is no key to verify with (${firstFault})`);
   }
   return { find: createLocalJWKSet({ keys: usable }), size: usable.length };
 }

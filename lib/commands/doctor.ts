@@ -59,7 +59,7 @@ interface Step {
 }
 
 const CALL_LIMIT_MS = 10_000;
-/** A library that looks for its cluster takes its time to say that it is not there. */
+/** An issuer, or a library that looks for its cluster, takes its time to say that it is not there. */
 const START_LIMIT_MS = 30_000;
 
 async function doctor(context: CommandContext, options: CommandOptions): Promise<ExitCode> {
@@ -105,7 +105,7 @@ function plan(examined: Examined, options: CommandOptions): readonly Step[] {
     })) ?? [step(check, needsCredentials)];
   return [
     step("configuration", () => checkConfiguration(examined, options)),
-    step("access", checkAccess),
+    step("access", checkAccess, START_LIMIT_MS),
     step("module", checkModule),
     step("initialization", checkInitialization, START_LIMIT_MS),
     step("token", checkToken),

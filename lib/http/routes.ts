@@ -119,10 +119,16 @@ async function dispatch(methods: Methods | undefined, request: HttpRequest, log:
     );
   } catch (error) {
     const reply = problemReply(error, NOT_STORED);
-    if (reply.status === 401 || reply.status === 403) request.facts.refusal = messageOf(error);
-    if (reply.status >= 500) log("error", "request.failed", { id: request.id, path: request.path, error });
+    // Anybody can have these said, as often as he likes: the line of the request has room for it.
+    if (isAboutCaller(reply)) request.facts.refusal = messageOf(error);
+    else if (reply.status >= 500)
+      log("error", "request.failed", { id: request.id, path: request.path, error });
     return reply;
   }
+}
+
+function isAboutCaller({ status, code }: HttpReply): boolean {
+  return status === 401 || status === 403 || code === "ERR_ISSUER_UNAVAILABLE";
 }
 
 /** Whoever may not have what he asks for is told so before his document is read. */
