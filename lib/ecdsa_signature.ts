@@ -25,3 +25,27 @@ function derInteger(magnitude: Uint8Array): Uint8Array {
   const padding = (digits[0] ?? 0) >= 0x80 ? [0] : [];
   return Buffer.concat([Buffer.from([0x02, padding.length + digits.length, ...padding]), digits]);
 }
+
+/**
+ * The way back.
+ *
+ * @param coordinateLength of the curve, in bytes
+ * @returns `undefined` for anything else than the DER of an ECDSA-Sig-Value whose integers fit
+ */
+export function ecdsaSignatureFromDer(der: Uint8Array, coordinateLength: number): Uint8Array | undefined {
+  const contents = der.subarray(der[1] === 0x81 ? 3 : 2);
+  const r = contents.subarray(2, 2 + (contents[1] ?? 0));
+  const s = contents.subarray(r.length + 4);
+  if (r.length > coordinateLength + 1 || s.length > coordinateLength + 1) return undefined;
+  const raw = Buffer.concat([r, s].map((integer) => fullLength(integer, coordinateLength)));
+  // Whatever was not looked at differs from what is made of r and s again.
+  return raw.length === 2 * coordinateLength && Buffer.from(ecdsaSignatureToDer(raw)).equals(der)
+    ? raw
+    : undefined;
+}
+
+/** An integer of a DER value in so many bytes; its sign's byte, if that is what is over, is left out. */
+function fullLength(integer: Uint8Array, length: number): Uint8Array {
+  const digits = integer.length > length ? integer.subarray(integer.length - length) : integer;
+  return Buffer.concat([Buffer.alloc(length - digits.length), digits]);
+}

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { generateKeyPairSync, sign, verify } from "node:crypto";
 import { test } from "node:test";
-import { ecdsaSignatureToDer } from "../lib/ecdsa_signature.ts";
+import { ecdsaSignatureFromDer, ecdsaSignatureToDer } from "../lib/ecdsa_signature.ts";
 
 const CURVES = [
   { namedCurve: "P-256", length: 32 },
@@ -64,6 +64,7 @@ for (const { namedCurve, length } of CURVES) {
         const der = ecdsaSignatureToDer(Buffer.concat([r, s]));
         assert.deepEqual(opensslIntegers(der), [toInteger(r), toInteger(s)]);
         assertMinimal(der);
+        assert.deepEqual(ecdsaSignatureFromDer(der, length), Buffer.concat([r, s]));
       }
     });
   }
@@ -72,13 +73,14 @@ for (const { namedCurve, length } of CURVES) {
     const { privateKey, publicKey } = generateKeyPairSync("ec", { namedCurve });
     for (let count = 0; count < 200; count += 1) {
       const data = Buffer.from(`document ${count}`);
-      const raw = sign("sha256", data, { key: privateKey, dsaEncoding: "ieee-p1363" });
+      const raw = sign("sha512", data, { key: privateKey, dsaEncoding: "ieee-p1363" });
       const der = ecdsaSignatureToDer(raw);
-      assert.ok(verify("sha256", data, { key: publicKey, dsaEncoding: "der" }, der), raw.toString("hex"));
-      assert.deepEqual(rawOf(der, length), raw);
+      assert.ok(verify("sha512", data, { key: publicKey, dsaEncoding: "der" }, der), raw.toString("hex"));
+      assert.deepEqual(ecdsaSignatureFromDer(der, length), raw);
 
-      const theirs = sign("sha256", data, { key: privateKey, dsaEncoding: "der" });
-      assert.deepEqual(Buffer.from(ecdsaSignatureToDer(rawOf(theirs, length))), theirs);
+      const theirs = sign("sha512", data, { key: privateKey, dsaEncoding: "der" });
+      const theirsRaw = ecdsaSignatureFromDer(theirs, length) ?? new Uint8Array();
+      assert.deepEqual(Buffer.from(ecdsaSignatureToDer(theirsRaw)), theirs);
     }
   });
 }
@@ -95,19 +97,6 @@ function assertMinimal(der: Uint8Array): void {
     if (length > 1 && first === 0) assert.ok(second >= 0x80, "a zero byte too many");
     offset += 2 + length;
   }
-}
-
-/** r‖s of an ECDSA-Sig-Value. */
-function rawOf(der: Uint8Array, length: number): Buffer {
-  const raw = Buffer.alloc(2 * length);
-  const sOffset = (rOffset: number): number => rOffset + 2 + (der[rOffset + 1] ?? 0);
-  const rOffset = der[1] === 0x81 ? 3 : 2;
-  for (const [index, offset] of [rOffset, sOffset(rOffset)].entries()) {
-    const digits = Buffer.from(der.subarray(offset + 2, sOffset(offset)));
-    const magnitude = digits.length > length ? digits.subarray(digits.length - length) : digits;
-    raw.set(magnitude, (index + 1) * length - magnitude.length);
-  }
-  return raw;
 }
 
 test("P-521 at its full length takes the long form of the length, and no zero byte", () => {
@@ -144,4 +133,33 @@ test("the signature that goes in is left as it is, and not shared with what come
   const der = ecdsaSignatureToDer(raw);
   der.fill(0);
   assert.deepEqual(raw, copy);
+});
+
+test("what is not the DER of two integers that fit is no signature on the way back", () => {
+  const der = Buffer.from(ecdsaSignatureToDer(Buffer.alloc(64, 0x55)));
+  assert.ok(ecdsaSignatureFromDer(der, 32));
+  const changed = (offset: number, byte: number): Buffer => {
+    const copy = Buffer.from(der);
+    copy[offset] = byte;
+    return copy;
+  };
+  for (const [name, bytes] of Object.entries({
+    nothing: Buffer.alloc(0),
+    "a byte": Buffer.alloc(1),
+    "another tag": changed(0, 0x31),
+    "another length": changed(1, 67),
+    "the indefinite length": changed(1, 0x80),
+    "another tag inside": changed(2, 0x03),
+    "a longer first integer": changed(3, 33),
+    "a longer second integer": changed(37, 255),
+    "a negative integer": changed(4, 0x80),
+    "an end that is cut off": der.subarray(0, -1),
+    "bytes behind it": Buffer.concat([der, Buffer.alloc(1)]),
+    "a zero byte too many": Buffer.from(`3045022100${"55".repeat(32)}0220${"55".repeat(32)}`, "hex"),
+    "the long form of a short length": Buffer.concat([Buffer.from([0x30, 0x81]), der.subarray(1)]),
+  })) {
+    assert.equal(ecdsaSignatureFromDer(bytes, 32), undefined, name);
+  }
+  // Integers of another curve.
+  assert.equal(ecdsaSignatureFromDer(ecdsaSignatureToDer(Buffer.alloc(96, 0x55)), 32), undefined);
 });

@@ -1,4 +1,4 @@
-import { verify, X509Certificate } from "node:crypto";
+import { X509Certificate } from "node:crypto";
 import {
   HASH_NAMES,
   KEY_ALGORITHM_NAMES,
@@ -6,6 +6,7 @@ import {
   signatureAlgorithm,
 } from "../algorithms.ts";
 import type { Signer } from "../signer.ts";
+import { verifySignature } from "../verify_signature.ts";
 import {
   type CheckpointEntry,
   type CheckpointReason,
@@ -59,38 +60,44 @@ export async function signCheckpoint(
  * Verifies the signature of a checkpoint with the certificate in it. Whether that is to be trusted is another
  * question.
  *
- * @returns the certificates, leaf first
+ * @returns DER of the certificates, leaf first
  * @throws RangeError with what is wrong
  */
-export function verifyCheckpoint({ statement, certificates, signature }: CheckpointEntry): X509Certificate[] {
+export async function verifyCheckpoint(entry: CheckpointEntry): Promise<readonly Buffer[]> {
+  const { statement, certificates, signature } = entry;
   const ders = certificates.map((text) => Buffer.from(text, "base64"));
   if (sha256(Buffer.concat(ders)) !== statement.certificates) {
     throw new RangeError("its certificates are not those that its statement names");
   }
   const algorithm = algorithmOf(statement.algorithm);
   if (algorithm === undefined) throw new RangeError("its statement names an algorithm that is not known");
-  if (!isSigned(statement, Buffer.from(signature, "base64"), ders[0] ?? Buffer.alloc(0), algorithm)) {
+  if (!(await isSigned(statement, Buffer.from(signature, "base64"), ders[0] ?? Buffer.alloc(0), algorithm))) {
     throw new RangeError("its signature is not one of its certificate's key over its statement");
   }
-  try {
-    return ders.map((der) => new X509Certificate(der));
-  } catch {
-    throw new RangeError("one of its certificates is none");
-  }
+  if (!ders.every(isCertificate)) throw new RangeError("one of its certificates is none");
+  return ders;
 }
 
-function isSigned(
+async function isSigned(
   statement: Statement,
   signature: Buffer,
   leaf: Buffer,
-  { hash, verifyOptions }: SignatureAlgorithm,
-): boolean {
+  algorithm: SignatureAlgorithm,
+): Promise<boolean> {
   try {
-    const key = new X509Certificate(leaf).publicKey;
-    const options = { ...verifyOptions, key, dsaEncoding: "der" } as const;
-    return verify(hash.nodeName, signedBytes(statement), options, signature);
+    const { publicKey } = new X509Certificate(leaf);
+    return await verifySignature(algorithm, publicKey, signedBytes(statement), signature, "der");
   } catch {
-    // OpenSSL throws where the certificate is none, or for another type of key altogether.
+    // It throws where the certificate is none, or for another type of key altogether.
+    return false;
+  }
+}
+
+/** Whether it is the DER of one certificate, and nothing else. */
+function isCertificate(der: Buffer): boolean {
+  try {
+    return new X509Certificate(der).raw.equals(der);
+  } catch {
     return false;
   }
 }

@@ -1,4 +1,3 @@
-import type { X509Certificate } from "node:crypto";
 import { BrokenRecordError, ChainWalk } from "./chain_walk.ts";
 import { verifyCheckpoint } from "./checkpoint.ts";
 import type { Line } from "./lines.ts";
@@ -15,10 +14,11 @@ export interface VerifyOptions {
   /**
    * Whether a checkpoint's certificates are those of the service.
    *
+   * @param certificates DER, leaf first
    * @param time at which they signed
    * @returns what speaks against it; `undefined` when nothing does
    */
-  readonly distrust?: (certificates: readonly X509Certificate[], time: Date) => string | undefined;
+  readonly distrust?: (certificates: readonly Uint8Array[], time: Date) => Promise<string | undefined>;
   /** Hash of a record that has to be there. */
   readonly expected?: string;
 }
@@ -38,7 +38,8 @@ export interface ProvenPart {
   readonly checkpoint: number;
   readonly time: string;
   readonly credential: string;
-  readonly certificate: X509Certificate;
+  /** DER. */
+  readonly certificate: Uint8Array;
 }
 
 /** What is known of a trail, up to its end or to its first fault. */
@@ -113,7 +114,13 @@ class TrailProof {
   async follow({ name, lines }: TrailSource): Promise<boolean> {
     const walk = new ChainWalk(this.#position);
     try {
-      for await (const some of lines()) for (const line of some) this.#take(walk, line, name);
+      for await (const some of lines()) {
+        for (const line of some) {
+          const record = walk.next(line);
+          if (record.type === "checkpoint") await this.#takeCheckpoint(record, record.n, walk);
+          this.#take(walk, record, name);
+        }
+      }
       if (walk.lines > 0) return true;
       this.#fault = { file: name, line: undefined, reason: "it is empty" };
     } catch (error) {
@@ -140,10 +147,7 @@ class TrailProof {
     };
   }
 
-  #take(walk: ChainWalk, line: Line, name: string): void {
-    const record = walk.next(line);
-    const { position } = walk;
-    if (record.type === "checkpoint") this.#takeCheckpoint(record, record.n, walk);
+  #take({ position }: ChainWalk, record: AuditRecord, name: string): void {
     if (record.type === "begin") this.#files.push({ name, first: record.n, last: record.n });
     const file = this.#files.at(-1);
     if (position === undefined || file === undefined) return;
@@ -157,10 +161,13 @@ class TrailProof {
     if (position.hash === this.#options.expected) this.#isExpectedSeen = true;
   }
 
-  #takeCheckpoint(entry: CheckpointEntry, checkpoint: number, walk: ChainWalk): void {
+  async #takeCheckpoint(entry: CheckpointEntry, checkpoint: number, walk: ChainWalk): Promise<void> {
     const { n, hash, trail, time, credential } = entry.statement;
     const broken = (reason: string): BrokenRecordError => new BrokenRecordError(walk.lines, reason);
-    const certificates = wrapped(() => verifyCheckpoint(entry), broken);
+    const certificates = await verifyCheckpoint(entry).catch((error: unknown) => {
+      if (!(error instanceof RangeError)) throw error;
+      throw broken(error.message);
+    });
     if (trail !== this.#position?.trail) throw broken("its statement is about another trail");
     if (n >= checkpoint || n < (this.#proven?.record ?? 0)) {
       throw broken(`its statement is about record ${n}, which is none that it can be about`);
@@ -169,7 +176,7 @@ class TrailProof {
     if (known !== undefined && known !== hash) {
       throw broken(`its statement has another hash for record ${n}`);
     }
-    const distrust = this.#options.distrust?.(certificates, new Date(time));
+    const distrust = await this.#options.distrust?.(certificates, new Date(time));
     if (distrust !== undefined) throw broken(`its certificate is not the service's: ${distrust}`);
     const [certificate] = certificates;
     // Of a record in a file that was not given, nothing is known.
@@ -179,14 +186,5 @@ class TrailProof {
       if (number >= n) break;
       this.#hashes.delete(number);
     }
-  }
-}
-
-function wrapped<T>(use: () => T, broken: (reason: string) => BrokenRecordError): T {
-  try {
-    return use();
-  } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
-    throw broken(error.message);
   }
 }

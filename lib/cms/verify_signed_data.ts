@@ -1,7 +1,8 @@
-import { type KeyObject, verify } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import * as asn1js from "asn1js";
 import { Certificate, ContentInfo, IssuerAndSerialNumber, SignedData, type SignerInfo } from "pkijs";
 import type { SignatureAlgorithm } from "../algorithms.ts";
+import { verifySignature } from "../verify_signature.ts";
 import { ID_MESSAGE_DIGEST } from "./attributes.ts";
 
 /** What a container has to be. */
@@ -20,7 +21,7 @@ export interface ExpectedSignedData {
  *
  * @throws RangeError that says what is wrong
  */
-export function verifySignedData(container: Uint8Array, expected: ExpectedSignedData): void {
+export async function verifySignedData(container: Uint8Array, expected: ExpectedSignedData): Promise<void> {
   const { signerInfos } = read(container);
   const [signer] = signerInfos;
   if (signer === undefined || signerInfos.length > 1) {
@@ -38,9 +39,9 @@ export function verifySignedData(container: Uint8Array, expected: ExpectedSigned
   if (!(digest instanceof asn1js.OctetString) || !equal(digest.valueBlock.valueHexView, expected.digest)) {
     throw new RangeError("it holds another digest");
   }
-  const key = { ...expected.algorithm.verifyOptions, key: expected.publicKey, dsaEncoding: "der" } as const;
   const signed = new Uint8Array(attributes?.encodedValue ?? new ArrayBuffer(0));
-  if (!verify(hash.nodeName, signed, key, signer.signature.valueBlock.valueHexView)) {
+  const signature = signer.signature.valueBlock.valueHexView;
+  if (!(await verifySignature(expected.algorithm, expected.publicKey, signed, signature, "der"))) {
     throw new RangeError("its signature does not verify");
   }
 }

@@ -1,4 +1,3 @@
-import type { X509Certificate } from "node:crypto";
 import { proveChain } from "../credential/chain.ts";
 import { candidate, issuingPath } from "../credential/issuing_path.ts";
 import { messageOf } from "../errors.ts";
@@ -11,25 +10,27 @@ export interface AuditTrust {
 }
 
 /**
- * What speaks against certificates, leaf first, with which somebody signed at a time.
+ * What speaks against certificates with which somebody signed at a time.
  *
+ * @param certificates DER, leaf first
  * @returns `undefined` when nothing does
  */
-export function distrust(
+export async function distrust(
   { signers, authorities }: AuditTrust,
-  certificates: readonly X509Certificate[],
+  certificates: readonly Uint8Array[],
   time: Date,
-): string | undefined {
-  const [leaf, ...others] = certificates.map(({ raw }) => new Uint8Array(raw));
+): Promise<string | undefined> {
+  const [leaf, ...others] = certificates;
   if (leaf === undefined) return "there is none";
   if (signers.length > 0 && !isAmong(leaf, signers)) return "it is none of those of --certificate";
   if (authorities.length === 0) return undefined;
   try {
-    const path = issuingPath(candidate(leaf), [...others, ...authorities].map(candidate), time);
+    const candidates = await Promise.all([...others, ...authorities].map(candidate));
+    const path = await issuingPath(await candidate(leaf), candidates, time);
     const ders = path.map(({ der }) => der);
     const top = ders.findIndex((der) => isAmong(der, authorities));
     if (top === -1) return "no certificate of --ca is above it";
-    proveChain(ders.slice(0, top + 1), time);
+    await proveChain(ders.slice(0, top + 1), time);
     return undefined;
   } catch (error) {
     return messageOf(error);

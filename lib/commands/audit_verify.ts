@@ -1,10 +1,11 @@
-import type { X509Certificate } from "node:crypto";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { linesOf } from "../audit/lines.ts";
 import type { AuditRecord } from "../audit/record.ts";
 import { type TrailReport, type TrailSource, type VerifyOptions, verifyTrail } from "../audit/verify.ts";
 import type { Command, CommandContext, CommandOptions } from "../command.ts";
 import { ConfigError } from "../config/settings.ts";
+import { nativeCertificate } from "../credential/certificate.ts";
 import { nameText, printable } from "../credential/printable.ts";
 import { EXIT, type ExitCode } from "../exit_codes.ts";
 import { type AuditTrust, distrust } from "./audit_trust.ts";
@@ -60,14 +61,13 @@ function sourceOf(name: string): TrailSource {
 
 /** Most checkpoints carry the same certificates; a verdict is good for those of one day. */
 function rememberingVerdicts(trust: AuditTrust): NonNullable<VerifyOptions["distrust"]> {
-  const verdicts = new Map<string, string | undefined>();
+  const verdicts = new Map<string, Promise<string | undefined>>();
   return (certificates, time) => {
-    const key = [
-      ...certificates.map(({ fingerprint256 }) => fingerprint256),
-      time.toISOString().slice(0, 10),
-    ].join();
-    if (!verdicts.has(key)) verdicts.set(key, distrust(trust, certificates, time));
-    return verdicts.get(key);
+    const fingerprint = createHash("sha256").update(Buffer.concat(certificates)).digest("hex");
+    const key = `${fingerprint} ${time.toISOString().slice(0, 10)}`;
+    const verdict = verdicts.get(key) ?? distrust(trust, certificates, time);
+    verdicts.set(key, verdict);
+    return verdict;
   };
 }
 
@@ -93,7 +93,8 @@ function jsonOf({
   };
 }
 
-function describe({ subject, serialNumber, fingerprint256 }: X509Certificate): Record<string, string> {
+function describe(der: Uint8Array): Record<string, string> {
+  const { subject, serialNumber, fingerprint256 } = nativeCertificate(der);
   return { subject: nameText(subject), serialNumber, fingerprint: fingerprint256 };
 }
 

@@ -40,8 +40,8 @@ async function importChain(
     const crypto = new TokenCrypto(token);
     const keys = existingKeyPair(token, credential);
     const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
-    const assembled = assembleChain({ certificates: received, publicKey, now });
-    const proven = proveChain(assembled.certificates, now);
+    const assembled = await assembleChain({ certificates: received, publicKey, now });
+    const proven = await proveChain(assembled.certificates, now);
     await proveCredential(label, token.signer(keys, algorithm), proven, keys);
     return {
       chain: assembled.certificates,
@@ -49,7 +49,7 @@ async function importChain(
       replacement: file.replace(assembled.certificates, now),
     };
   });
-  const { certificates } = describeChain(chain, now);
+  const { certificates } = await describeChain(chain, now);
   if (options.json) {
     context.print(JSON.stringify({ label, path: file.path, ...replacement, certificates, warnings }));
     return EXIT.ok;

@@ -73,7 +73,8 @@ async function listOne(
     if (key === undefined && !file.exists()) throw new RangeError("neither key nor chain");
     if (!file.exists()) throw new RangeError("no chain");
     const certificates = file.read();
-    const chain = { path: file.path, certificates: describeChain(certificates, now).certificates };
+    const described = await describeChain(certificates, now);
+    const chain = { path: file.path, certificates: described.certificates };
     const proof = await proofOf(label, keys, token, certificates, config, now);
     return { label, isConfigured, keys, chain, proof };
   } catch (error) {
@@ -97,7 +98,7 @@ async function proofOf(
     const pair = algorithm && token.findKeyPair(label, algorithm);
     if (algorithm === undefined || pair === undefined) return `${key.algorithm} is not a kind to sign with`;
     const signer = token.signer(pair, algorithm);
-    await proveCredential(label, signer, proveChain(certificates, now), pair);
+    await proveCredential(label, signer, await proveChain(certificates, now), pair);
     return "proven";
   } catch (error) {
     return messageOf(error);

@@ -28,13 +28,17 @@ export interface AssembledChain {
  *
  * @throws SignerError `ERR_CERTIFICATE_KEY_MISMATCH` when none is for the key; it names them
  */
-export function assembleChain({ certificates, publicKey, now }: AssembleChainOptions): AssembledChain {
-  const candidates = distinct(certificates).map(candidate).toSorted(latestFirst);
+export async function assembleChain({
+  certificates,
+  publicKey,
+  now,
+}: AssembleChainOptions): Promise<AssembledChain> {
+  const candidates = (await Promise.all(distinct(certificates).map(candidate))).toSorted(latestFirst);
   const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
   const leaves = candidates.filter((each) => isFor(each, key)).toSorted(bestLeafFirst(now));
   const [leaf] = leaves;
   if (leaf === undefined) throw noLeaf(candidates);
-  const chain = issuingPath(leaf, candidates, now);
+  const chain = await issuingPath(leaf, candidates, now);
   const leftOut = candidates.filter((each) => !chain.includes(each));
   return {
     certificates: chain.map(({ der }) => der),

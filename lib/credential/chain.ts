@@ -1,6 +1,6 @@
-import type { X509Certificate } from "node:crypto";
 import { type ErrorCode, messageOf, SignerError } from "../errors.ts";
 import { type Certificate, parseCertificate, signatureNames } from "./certificate.ts";
+import type { NativeCertificate } from "./native_certificate.ts";
 import { nameText } from "./printable.ts";
 import * as x509 from "./x509.ts";
 
@@ -10,7 +10,7 @@ export interface ProvenChain {
   readonly certificates: readonly Uint8Array[];
   /** DER, leaf first, without the root: what a SignedData carries. A self-signed leaf stays. */
   readonly embedded: readonly Uint8Array[];
-  readonly leaf: X509Certificate;
+  readonly leaf: NativeCertificate;
   /** Whether the leaf is its own issuer. */
   readonly isSelfSigned: boolean;
   /** The earliest end of validity in the chain. */
@@ -36,8 +36,8 @@ const MIN_RSA_BITS = 2048;
  *
  * @throws SignerError `ERR_CERTIFICATE_*` that names the certificate and what is wrong with it
  */
-export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain {
-  const chain = ders.map(parse);
+export async function proveChain(ders: readonly Uint8Array[], now: Date): Promise<ProvenChain> {
+  const chain = await Promise.all(ders.map(parse));
   const [leaf] = chain;
   if (leaf === undefined)
     throw new SignerError("ERR_CERTIFICATE_MALFORMED", "Cannot use a chain without certificates");
@@ -45,7 +45,7 @@ export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain 
     proveDates(certificate, now);
     proveStrength(certificate, index);
     const issuer = chain[index + 1];
-    if (issuer !== undefined) proveLink(certificate, issuer, index);
+    if (issuer !== undefined) await proveLink(certificate, issuer, index);
   }
   proveUsage(leaf);
   const embedded = chain.filter((certificate, index) => index === 0 || !certificate.selfSigned);
@@ -54,13 +54,17 @@ export function proveChain(ders: readonly Uint8Array[], now: Date): ProvenChain 
     embedded: embedded.map(({ der }) => der),
     leaf: leaf.native,
     isSelfSigned: leaf.selfSigned,
-    notAfter: earliestEnd(ders),
+    notAfter: endOf(chain),
   };
 }
 
 /** The moment until which all of the certificates are valid, whatever else is to be said of them. */
-export function earliestEnd(ders: readonly Uint8Array[]): Date {
-  return new Date(Math.min(...ders.map(parse).map(({ parsed }) => parsed.notAfter.getTime())));
+export async function earliestEnd(ders: readonly Uint8Array[]): Promise<Date> {
+  return endOf(await Promise.all(ders.map(parse)));
+}
+
+function endOf(chain: readonly Certificate[]): Date {
+  return new Date(Math.min(...chain.map(({ parsed }) => parsed.notAfter.getTime())));
 }
 
 /**
@@ -75,9 +79,9 @@ export function proveIssuer(certificate: Certificate, index: number, now: Date):
   proveAuthority(certificate, index - 1);
 }
 
-function parse(der: Uint8Array, index: number): Certificate {
+async function parse(der: Uint8Array, index: number): Promise<Certificate> {
   try {
-    return parseCertificate(der);
+    return await parseCertificate(der);
   } catch (error) {
     throw new SignerError(
       "ERR_CERTIFICATE_MALFORMED",
@@ -112,16 +116,16 @@ function proveStrength(certificate: Certificate, index: number): void {
   }
 }
 
-function proveLink(subject: Certificate, issuer: Certificate, intermediates: number): void {
+async function proveLink(subject: Certificate, issuer: Certificate, intermediates: number): Promise<void> {
   const notIssued = fault(
     "ERR_CERTIFICATE_CHAIN",
     subject,
     `the next one in the file, "${nameText(issuer.native.subject)}", did not issue it (the order is leaf first, and none between them may be missing)`,
   );
-  if (!subject.native.verify(issuer.publicKey)) throw notIssued;
+  if (!(await subject.native.isSignedBy(issuer.publicKey))) throw notIssued;
   proveAuthority(issuer, intermediates);
   // The names and key identifiers; after `proveAuthority`, since it also says no to a CA without keyCertSign.
-  if (!subject.native.checkIssued(issuer.native)) throw notIssued;
+  if (!subject.native.isIssuedBy(issuer.native)) throw notIssued;
 }
 
 function proveAuthority(issuer: Certificate, intermediates: number): void {

@@ -1,7 +1,8 @@
-import { randomBytes, verify } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import type { Signer } from "../signer.ts";
+import { verifySignature } from "../verify_signature.ts";
 import type { ProvenChain } from "./chain.ts";
 import { nameText } from "./printable.ts";
 
@@ -34,7 +35,7 @@ export async function proveCredential(
 ): Promise<Credential> {
   const probe = randomBytes(32);
   const signature = await signer.sign(probe);
-  if (!fits(signer.algorithm, chain, probe, signature)) {
+  if (!(await fits(signer.algorithm, chain, probe, signature))) {
     throw new SignerError(
       "ERR_CERTIFICATE_KEY_MISMATCH",
       `Cannot sign with the certificate "${nameText(chain.leaf.subject)}": ` +
@@ -44,17 +45,16 @@ export async function proveCredential(
   return Object.freeze({ label, signer, chain, keys });
 }
 
-function fits(
+async function fits(
   algorithm: SignatureAlgorithm,
   chain: ProvenChain,
   data: Uint8Array,
   signature: Uint8Array,
-): boolean {
-  const options = { ...algorithm.verifyOptions, key: chain.leaf.publicKey, dsaEncoding: "der" } as const;
+): Promise<boolean> {
   try {
-    return verify(algorithm.hash.nodeName, data, options, signature);
+    return await verifySignature(algorithm, chain.leaf.publicKey, data, signature, "der");
   } catch {
-    // OpenSSL throws where the certificate is for another type of key altogether.
+    // It throws where the certificate is for another type of key altogether.
     return false;
   }
 }

@@ -1,7 +1,7 @@
-import type { X509Certificate } from "node:crypto";
 import { type ErrorCode, SignerError } from "../errors.ts";
 import { isSelfSigned, nativeCertificate, signatureNames } from "./certificate.ts";
 import { proveChain } from "./chain.ts";
+import type { NativeCertificate } from "./native_certificate.ts";
 import { nameText } from "./printable.ts";
 import * as x509 from "./x509.ts";
 
@@ -51,16 +51,17 @@ const CURVES: ReadonlyMap<string, string> = new Map([
  *
  * @param certificates DER, leaf first
  */
-export function describeChain(certificates: readonly Uint8Array[], now: Date): ChainReport {
+export async function describeChain(certificates: readonly Uint8Array[], now: Date): Promise<ChainReport> {
+  const described = await Promise.all(certificates.map((der) => describeCertificate(der, now)));
   return {
-    certificates: certificates.flatMap((der) => describeCertificate(der, now)),
-    proof: describeProof(certificates, now),
+    certificates: described.flat(),
+    proof: await describeProof(certificates, now),
   };
 }
 
-function describeProof(certificates: readonly Uint8Array[], now: Date): ProofReport {
+async function describeProof(certificates: readonly Uint8Array[], now: Date): Promise<ProofReport> {
   try {
-    proveChain(certificates, now);
+    await proveChain(certificates, now);
     return { isProven: true };
   } catch (error) {
     if (!(error instanceof SignerError)) throw error;
@@ -68,7 +69,7 @@ function describeProof(certificates: readonly Uint8Array[], now: Date): ProofRep
   }
 }
 
-function describeCertificate(der: Uint8Array, now: Date): CertificateReport[] {
+async function describeCertificate(der: Uint8Array, now: Date): Promise<CertificateReport[]> {
   try {
     const native = nativeCertificate(der);
     const notAfter = new Date(native.validTo);
@@ -82,7 +83,7 @@ function describeCertificate(der: Uint8Array, now: Date): CertificateReport[] {
         notAfter: notAfter.toISOString(),
         daysLeft: Math.floor((notAfter.getTime() - now.getTime()) / DAY_MS),
         signatureAlgorithm: `${name} ${hash}`.trim(),
-        ...describeKey(native),
+        ...(await describeKey(native)),
         fingerprint: native.fingerprint256,
       },
     ];
@@ -92,9 +93,11 @@ function describeCertificate(der: Uint8Array, now: Date): CertificateReport[] {
   }
 }
 
-function describeKey(native: X509Certificate): Pick<CertificateReport, "publicKey" | "isSelfSigned"> {
+async function describeKey(
+  native: NativeCertificate,
+): Promise<Pick<CertificateReport, "publicKey" | "isSelfSigned">> {
   try {
-    const isSelf = isSelfSigned(native);
+    const isSelf = await isSelfSigned(native);
     const { asymmetricKeyType = "unknown", asymmetricKeyDetails = {} } = native.publicKey;
     const { modulusLength, namedCurve } = asymmetricKeyDetails;
     const type = asymmetricKeyType.toUpperCase();

@@ -1,12 +1,13 @@
-import type { KeyObject, X509Certificate } from "node:crypto";
+import type { KeyObject } from "node:crypto";
 import { isSelfSigned, nativeCertificate, parseCertificate } from "./certificate.ts";
 import { proveIssuer } from "./chain.ts";
+import type { NativeCertificate } from "./native_certificate.ts";
 
 /** A certificate that may belong to a chain. */
 export interface Candidate {
   readonly der: Uint8Array;
-  readonly native: X509Certificate;
-  /** `undefined` when OpenSSL does not know its algorithm. */
+  readonly native: NativeCertificate;
+  /** `undefined` when the platform does not know its algorithm. */
   readonly publicKey: KeyObject | undefined;
   readonly isRoot: boolean;
 }
@@ -23,10 +24,10 @@ interface Step {
 const MAX_HEIGHT = 16;
 
 /** @throws Error when it is anything else than the DER of one certificate */
-export function candidate(der: Uint8Array): Candidate {
+export async function candidate(der: Uint8Array): Promise<Candidate> {
   const native = nativeCertificate(der);
   try {
-    return { der, native, publicKey: native.publicKey, isRoot: isSelfSigned(native) };
+    return { der, native, publicKey: native.publicKey, isRoot: await isSelfSigned(native) };
   } catch {
     return { der, native, publicKey: undefined, isRoot: false };
   }
@@ -44,28 +45,39 @@ export function latestFirst(a: Candidate, b: Candidate): number {
  *
  * @param candidates in the order of preference
  */
-export function issuingPath(leaf: Candidate, candidates: readonly Candidate[], now: Date): Candidate[] {
+export async function issuingPath(
+  leaf: Candidate,
+  candidates: readonly Candidate[],
+  now: Date,
+): Promise<Candidate[]> {
   const known = new Map<Candidate, readonly Candidate[]>();
-  const issuersOf = ({ certificate }: Step): readonly Candidate[] => {
-    const issuers = known.get(certificate) ?? candidates.filter((each) => hasIssued(each, certificate));
+  const issuersOf = async ({ certificate }: Step): Promise<readonly Candidate[]> => {
+    const issuers =
+      known.get(certificate) ?? (await filtered(candidates, (each) => hasIssued(each, certificate)));
     known.set(certificate, issuers);
     return issuers;
   };
-  const isEnd = (step: Step): boolean => issuersOf(step).every((issuer) => pathTo(step).includes(issuer));
-  const good = reachable(leaf, (step) => issuersOf(step).filter((issuer) => isGood(issuer, step, now)));
-  const all = reachable(leaf, issuersOf);
+  const isEnd = async (step: Step): Promise<boolean> =>
+    (await issuersOf(step)).every((issuer) => pathTo(step).includes(issuer));
+  const good = await reachable(leaf, async (step) =>
+    filtered(await issuersOf(step), (issuer) => isGood(issuer, step, now)),
+  );
+  const all = await reachable(leaf, issuersOf);
   // An issuer that is there, and is no good, is not left out in silence: `proveChain` shall say why.
-  const top = rootOf(good) ?? highest(good.filter(isEnd)) ?? highest(all);
+  const top = rootOf(good) ?? highest(await filtered(good, isEnd)) ?? highest(all);
   return top === undefined ? [leaf] : pathTo(top);
 }
 
 /** The leaf and what can be reached from it, each certificate once, by one of its shortest ways. */
-function reachable(leaf: Candidate, issuersOf: (step: Step) => readonly Candidate[]): Step[] {
+async function reachable(
+  leaf: Candidate,
+  issuersOf: (step: Step) => Promise<readonly Candidate[]>,
+): Promise<Step[]> {
   const steps: Step[] = [{ certificate: leaf, height: 0, below: undefined }];
   const seen = new Set([leaf]);
   for (const step of steps) {
     if (step.height === MAX_HEIGHT) continue;
-    for (const certificate of issuersOf(step).filter((issuer) => !seen.has(issuer))) {
+    for (const certificate of (await issuersOf(step)).filter((issuer) => !seen.has(issuer))) {
       seen.add(certificate);
       steps.push({ certificate, height: step.height + 1, below: step });
     }
@@ -73,19 +85,24 @@ function reachable(leaf: Candidate, issuersOf: (step: Step) => readonly Candidat
   return steps;
 }
 
-function hasIssued(issuer: Candidate, { native }: Candidate): boolean {
-  // OpenSSL also knows names as equal that are written in another way.
-  const hasName = issuer.native.subject === native.issuer || native.checkIssued(issuer.native);
-  return hasName && issuer.publicKey !== undefined && native.verify(issuer.publicKey);
+async function hasIssued(issuer: Candidate, { native }: Candidate): Promise<boolean> {
+  // Names are also known as equal that are written in another way.
+  const hasName = issuer.native.subject === native.issuer || native.isIssuedBy(issuer.native);
+  return hasName && issuer.publicKey !== undefined && (await native.isSignedBy(issuer.publicKey));
 }
 
-function isGood(issuer: Candidate, { certificate, height }: Step, now: Date): boolean {
+async function isGood(issuer: Candidate, { certificate, height }: Step, now: Date): Promise<boolean> {
   try {
-    proveIssuer(parseCertificate(issuer.der), height + 1, now);
-    return certificate.native.checkIssued(issuer.native);
+    proveIssuer(await parseCertificate(issuer.der), height + 1, now);
+    return certificate.native.isIssuedBy(issuer.native);
   } catch {
     return false;
   }
+}
+
+async function filtered<T>(all: readonly T[], fits: (each: T) => Promise<boolean>): Promise<T[]> {
+  const verdicts = await Promise.all(all.map(fits));
+  return all.filter((_, index) => verdicts[index]);
 }
 
 const rootOf = (steps: readonly Step[]): Step | undefined =>

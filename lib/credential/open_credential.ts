@@ -64,7 +64,7 @@ async function proveWith(
   const { label, algorithm, keys, log } = options;
   for (const warning of pair.warnings) log("warning", "key.exposed", { label, warning });
   if (!file.exists()) await makeCertificate(options, file, pair);
-  const chain = proveFile(file, options);
+  const chain = await proveFile(file, options);
   if (chain.certificates.length === 1 && !chain.isSelfSigned) {
     log("warning", "chain.leaf_alone", {
       path: file.path,
@@ -75,14 +75,17 @@ async function proveWith(
 }
 
 /** What is wrong with a certificate is said with the file that it is in. */
-function proveFile(file: ChainFile, { now, toleratesExpiry }: OpenCredentialOptions): ProvenChain {
+async function proveFile(
+  file: ChainFile,
+  { now, toleratesExpiry }: OpenCredentialOptions,
+): Promise<ProvenChain> {
   const certificates = file.read();
   try {
-    return proveChain(certificates, now());
+    return await proveChain(certificates, now());
   } catch (error) {
     if (!(error instanceof SignerError)) throw error;
     if (toleratesExpiry && error.code === "ERR_CERTIFICATE_EXPIRED") {
-      return proveChain(certificates, earliestEnd(certificates));
+      return proveChain(certificates, await earliestEnd(certificates));
     }
     throw new SignerError(error.code, `${error.message} (in ${file.path}, CERT_DIR)`, { cause: error });
   }

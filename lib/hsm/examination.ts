@@ -4,13 +4,14 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import type { SignerError } from "../errors.ts";
 import type { Secret } from "../secret.ts";
 import type { Signer } from "../signer.ts";
+import { verifySignature } from "../verify_signature.ts";
 import { findKeyLabels } from "./key_list.ts";
 import { findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { type LibraryInfo, login, openSession, Pkcs11Module } from "./module.ts";
 import { tokenError } from "./return_codes.ts";
 import { beginSignature, endSignature } from "./timed_signature.ts";
 import { type MechanismInfo, readMechanism, readToken, type TokenInfo } from "./token_info.ts";
-import { requireValid, tokenInput } from "./token_sign.ts";
+import { tokenInput, wrongSignature } from "./token_sign.ts";
 
 /** How many sessions could be opened, and why there were no more. */
 export interface SessionCount {
@@ -156,7 +157,9 @@ export class Examination {
             algorithm,
             input,
           );
-          await requireValid(privateKey, algorithm, data, signature);
+          if (!(await verifySignature(algorithm, privateKey.publicKeyObject, data, signature, "raw"))) {
+            throw wrongSignature();
+          }
           return algorithm.encodeSignature(signature);
         }),
     };

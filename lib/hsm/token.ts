@@ -6,6 +6,7 @@ import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Secret } from "../secret.ts";
 import type { Signer, SignTimings } from "../signer.ts";
+import { verifySignature } from "../verify_signature.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { ConnectionKeeper } from "./connection_keeper.ts";
 import { findKeyLabels, type ListedKey, listKeys } from "./key_list.ts";
@@ -21,7 +22,7 @@ import {
 } from "./return_codes.ts";
 import type { SessionPoolState } from "./session_pool.ts";
 import { TokenKey } from "./token_key.ts";
-import { requireValid, tokenInput } from "./token_sign.ts";
+import { tokenInput, wrongSignature } from "./token_sign.ts";
 
 export type TokenOptions = ConnectionOptions;
 
@@ -199,7 +200,9 @@ export class Token {
       try {
         const signature = await connection.sign(session, key.p11Object.handle, algorithm, input);
         timings.tokenMs += performance.now() - lent;
-        await requireValid(key, algorithm, data, signature);
+        if (!(await verifySignature(algorithm, key.publicKeyObject, data, signature, "raw"))) {
+          throw wrongSignature();
+        }
         return signature;
       } catch (error) {
         if (!(error instanceof SignerError)) timings.tokenMs += performance.now() - lent;

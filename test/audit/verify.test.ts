@@ -164,8 +164,8 @@ test("an end that was cut off is found in the midst of a line; between two, less
 test("whoever writes the end anew is found at the first checkpoint that he cannot have signed", async () => {
   const forged = await new Pen().begin().signatures(20).checkpoint(intruder);
   const known = signer.certificates.map((der) => Buffer.from(der));
-  const distrust = ([leaf]: readonly { readonly raw: Buffer }[]): string | undefined =>
-    known.some((der) => leaf?.raw.equals(der)) ? undefined : "it is a stranger's";
+  const distrust = async ([leaf]: readonly Uint8Array[]): Promise<string | undefined> =>
+    known.some((der) => leaf !== undefined && der.equals(leaf)) ? undefined : "it is a stranger's";
   assert.equal(
     (await verified(forged.bytes)).fault,
     undefined,

@@ -5,7 +5,6 @@ import { describe, test } from "node:test";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import type { CheckpointSigner } from "../../lib/audit/checkpoint.ts";
 import { distrust } from "../../lib/commands/audit_trust.ts";
-import { nativeCertificate } from "../../lib/credential/certificate.ts";
 import { EXIT } from "../../lib/exit_codes.ts";
 import { webCryptoSigner } from "../../lib/web_crypto_signer.ts";
 import { type CommandResult, runCommand } from "../support/command.ts";
@@ -131,31 +130,29 @@ describe("hsm-signer audit verify", () => {
 });
 
 describe("Whether a certificate is the service's", () => {
-  const natives = (...certificates: readonly TestCertificate[]) =>
-    certificates.map(({ der }) => nativeCertificate(der));
   const ders = (...certificates: readonly TestCertificate[]): Uint8Array[] =>
     certificates.map(({ der }) => der);
 
-  test("is for a CA above it to say, at the time at which it signed", () => {
-    const verdict = (authorities: readonly Uint8Array[], days: number): string | undefined =>
-      distrust({ signers: [], authorities }, natives(leaf, issuer), daysFromNow(days));
-    assert.equal(verdict(ders(root), 0), undefined);
-    assert.equal(verdict(ders(stranger, root), 0), undefined);
-    assert.equal(verdict(ders(issuer), 0), undefined, "a CA that is no root will do");
-    assert.equal(verdict(ders(leaf), 0), undefined, "and so will the certificate itself");
-    assert.match(verdict(ders(root), 400) ?? "", /expired/);
-    assert.match(verdict(ders(stranger), 0) ?? "", /no certificate of --ca/);
+  test("is for a CA above it to say, at the time at which it signed", async () => {
+    const verdict = (authorities: readonly Uint8Array[], days: number): Promise<string | undefined> =>
+      distrust({ signers: [], authorities }, ders(leaf, issuer), daysFromNow(days));
+    assert.equal(await verdict(ders(root), 0), undefined);
+    assert.equal(await verdict(ders(stranger, root), 0), undefined);
+    assert.equal(await verdict(ders(issuer), 0), undefined, "a CA that is no root will do");
+    assert.equal(await verdict(ders(leaf), 0), undefined, "and so will the certificate itself");
+    assert.match((await verdict(ders(root), 400)) ?? "", /expired/);
+    assert.match((await verdict(ders(stranger), 0)) ?? "", /no certificate of --ca/);
   });
 
   test("is not for a CA to say that did not issue it", async () => {
     const namesake = await rootCa();
     const forged = await leafOf(root, { signedWith: stranger.keys });
     const trust = { signers: [], authorities: ders(namesake) };
-    assert.match(distrust(trust, natives(leaf, issuer), PKI_NOW) ?? "", /no certificate of --ca/);
+    assert.match((await distrust(trust, ders(leaf, issuer), PKI_NOW)) ?? "", /no certificate of --ca/);
     assert.match(
-      distrust({ signers: [], authorities: ders(root) }, natives(forged), PKI_NOW) ?? "",
+      (await distrust({ signers: [], authorities: ders(root) }, ders(forged), PKI_NOW)) ?? "",
       /no certificate of --ca/,
     );
-    assert.match(distrust(trust, [], PKI_NOW) ?? "", /there is none/);
+    assert.match((await distrust(trust, [], PKI_NOW)) ?? "", /there is none/);
   });
 });

@@ -28,7 +28,7 @@ async function chainCredential(): Promise<Credential> {
   const ca = await intermediateCa(root);
   const leaf = await leafOf(ca, { subject: "CN=Doe\\, Jane, O=Example Ltd" });
   const signer = webCryptoSigner(softwareCrypto, leaf.keys.privateKey, P256);
-  const chain = proveChain(
+  const chain = await proveChain(
     [leaf, ca, root].map(({ der }) => der),
     PKI_NOW,
   );

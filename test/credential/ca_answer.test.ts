@@ -42,16 +42,16 @@ async function wholeLife(
 
   const now = new Date();
   const publicKey = new Uint8Array(await crypto.subtle.exportKey("spki", keys.publicKey));
-  const assembled = assembleChain({ certificates: readCertificates(answer), publicKey, now });
+  const assembled = await assembleChain({ certificates: readCertificates(answer), publicKey, now });
   assert.deepEqual(assembled.warnings, []);
   const file = new ChainFile(temporaryDirectory(), "key");
   file.replace(assembled.certificates, now);
 
-  const chain = proveChain(file.read(), now);
+  const chain = await proveChain(file.read(), now);
   const signer = webCryptoSigner(crypto, keys.privateKey, algorithm);
   const credential = await proveCredential("key", signer, chain, { ...keys, warnings: [] });
   assert.equal(credential.chain.embedded.length, 2);
-  const { proof, certificates } = describeChain(chain.certificates, now);
+  const { proof, certificates } = await describeChain(chain.certificates, now);
   assert.deepEqual(proof, { isProven: true });
   assert.deepEqual(
     certificates.map(({ subject }) => subject),

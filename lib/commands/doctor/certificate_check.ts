@@ -10,10 +10,10 @@ import type { Examined } from "./examined.ts";
 import { failure, need, type Outcome, ok, skipped, warning } from "./finding.ts";
 
 /** Whether the chain is there, is proven, fits the key, and will do for some time. */
-export function* checkCertificate(
+export async function* checkCertificate(
   examined: Examined,
   { label, algorithm }: CredentialConfig,
-): Generator<Outcome> {
+): AsyncGenerator<Outcome> {
   const now = examined.context.now();
   const file = new ChainFile(need(examined.known.certificateDirectory, "CERT_DIR"), label);
   if (!file.exists()) {
@@ -24,7 +24,7 @@ export function* checkCertificate(
     );
     return;
   }
-  const { chain, fault } = prove(file.read(), now);
+  const { chain, fault } = await prove(file.read(), now);
   if (fault !== undefined) yield failure(`${fault.message} (in ${file.path})`, adviceFor(fault));
   if (chain === undefined) return;
   const size = new SignedDataBuilder({ algorithm, certificates: chain.embedded, profile: CMS_PROFILE })
@@ -56,20 +56,20 @@ interface Proof {
   readonly fault?: SignerError;
 }
 
-function prove(certificates: readonly Uint8Array[], now: Date): Proof {
+async function prove(certificates: readonly Uint8Array[], now: Date): Promise<Proof> {
   try {
-    return { chain: proveChain(certificates, now) };
+    return { chain: await proveChain(certificates, now) };
   } catch (fault) {
     if (!(fault instanceof SignerError)) throw fault;
     return /_(EXPIRED|NOT_YET_VALID)$/.test(fault.code)
-      ? { ...proveAtItsEnd(certificates), fault }
+      ? { ...(await proveAtItsEnd(certificates)), fault }
       : { fault };
   }
 }
 
-function proveAtItsEnd(certificates: readonly Uint8Array[]): Proof {
+async function proveAtItsEnd(certificates: readonly Uint8Array[]): Promise<Proof> {
   try {
-    return { chain: proveChain(certificates, earliestEnd(certificates)) };
+    return { chain: await proveChain(certificates, await earliestEnd(certificates)) };
   } catch {
     return {};
   }

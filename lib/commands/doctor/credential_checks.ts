@@ -78,7 +78,7 @@ export async function* checkSignature(
   const container = await new DocumentSigner(credential, examined.context.now).sign(digest);
   const { raw: certificate, publicKey } = chain.leaf;
   try {
-    verifySignedData(container, { algorithm, digest, certificate, publicKey });
+    await verifySignedData(container, { algorithm, digest, certificate, publicKey });
     const name = `${algorithm.scheme} ${algorithm.hash.name}`;
     yield ok(`signed a random digest with ${name}; the signature and its container verify`);
   } catch (error) {
