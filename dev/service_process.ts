@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { dirname } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { serverCommand } from "./runtime_command.ts";
 
 /** The folder of the project, whatever the working directory is. */
 export const PROJECT: string = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -17,8 +18,6 @@ export interface Ending {
 export interface ServiceProcessOptions {
   /** The whole environment but for PATH and HOME: nothing of this process's own settings reaches the service. */
   readonly environment: Readonly<Record<string, string>>;
-  /** For Node, such as a profiler's. */
-  readonly nodeArguments?: readonly string[];
   /** Takes each line of the service's log as it is written. */
   readonly onLine?: (line: string) => void;
   /** How long the service may take to listen, in milliseconds. */
@@ -53,7 +52,8 @@ export class ServiceStartError extends Error {
  */
 export async function startServiceProcess(options: ServiceProcessOptions): Promise<ServiceProcess> {
   const { PATH = "", HOME = "" } = process.env;
-  const child = spawn(process.execPath, ["--import", "tsx", ...(options.nodeArguments ?? []), "server.ts"], {
+  const { program, args } = serverCommand([]);
+  const child = spawn(program, args, {
     cwd: PROJECT,
     env: { PATH, HOME, UV_THREADPOOL_SIZE: "24", ...options.environment },
     stdio: ["ignore", "pipe", "pipe"],
@@ -70,12 +70,16 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
     });
   try {
     const url = await listeningUrl(child, ended, options);
-    const kill = (signal: NodeJS.Signals): void => void child.kill(signal);
+    const { pid = 0 } = child;
+    // Not `child.kill`: after it Deno takes any end for the signal's, whatever the process made of that.
+    const kill = (signal: NodeJS.Signals): void => {
+      if (child.exitCode === null && child.signalCode === null) process.kill(pid, signal);
+    };
     const stop = (): Promise<Ending> => {
       kill("SIGTERM");
       return ended;
     };
-    return { url, pid: child.pid ?? 0, ended, kill, stop };
+    return { url, pid, ended, kill, stop };
   } catch (error) {
     child.kill("SIGKILL");
     throw error;

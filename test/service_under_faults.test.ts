@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { type ServiceProcess, ServiceStartError, startServiceProcess } from "../dev/service_process.ts";
+import { lacks } from "../lib/runtime.ts";
 import { cloudHsmSimulator } from "./cloudhsm/simulator.ts";
 import { temporaryDirectory } from "./support/temporary.ts";
 import { until } from "./support/until.ts";
@@ -105,12 +106,15 @@ test("clients that go away while their signatures are in flight lose no session"
 
 /** The largest resident memory of the service so far, in bytes (proc(5), VmHWM). */
 function peakMemory(): number {
-  const [, kibibytes] =
-    /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${service.pid}/status`, "utf8")) ?? [];
+  // By a program: Deno lets nobody read there without all permissions at once.
+  const status = execFileSync("cat", [`/proc/${service.pid}/status`], { encoding: "utf8" });
+  const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(status) ?? [];
   return Number(kibibytes) * 1024;
 }
 
 const MIB = 1024 ** 2;
+/** How large a document is, and how much larger the service may be after it, in MiB. */
+const [LARGE, GROWTH] = lacks("prompt release of memory") ? [1_000, 500] : [400, 64];
 const PIECE = Buffer.alloc(MIB, "QUJD");
 
 /** Sends a body of so many MiB piece by piece, as fast as the service takes it. */
@@ -148,9 +152,9 @@ for (const [form, type, head, tail] of [
     // A small one first: buffers and compiled code come with the first use.
     assert.equal(await stream(type, head, 16, tail), 200);
     const before = peakMemory();
-    assert.equal(await stream(type, head, 400, tail), 200);
+    assert.equal(await stream(type, head, LARGE, tail), 200);
     const growth = peakMemory() - before;
-    assert.ok(growth < 64 * MIB, `grew by ${Math.round(growth / MIB)} MiB`);
+    assert.ok(growth < GROWTH * MIB, `grew by ${Math.round(growth / MIB)} MiB`);
   });
 }
 

@@ -9,7 +9,7 @@ import { messageOf, sentencesOf } from "../errors.ts";
 import { EXIT } from "../exit_codes.ts";
 import { LineWriter } from "../line_writer.ts";
 import { jsonLog, type Log, type LogLevel, logLine } from "../log.ts";
-import { endProcess, sizeThreadPool, threadsFor } from "../runtime.ts";
+import { endProcess, prepareProcess, sizeThreadPool, threadsFor } from "../runtime.ts";
 import { HungStartError, type Service, startService } from "../service.ts";
 import { inheritedSocket } from "../supervision/inherited_socket.ts";
 import { Supervisor } from "../supervision/supervisor.ts";
@@ -30,6 +30,7 @@ export const SERVE: Command = {
 
 async function serve(context: CommandContext, options: CommandOptions): Promise<undefined> {
   const { environment, now } = context;
+  prepareProcess();
   const output = new LineWriter({
     descriptor: process.stdout.fd,
     lossLine: (lines) => logLine(now(), "error", "log.lines_lost", { lines }),

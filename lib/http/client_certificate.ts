@@ -1,6 +1,7 @@
 import type { X509Certificate } from "node:crypto";
 import { TLSSocket } from "node:tls";
 import type { ClientCertificate } from "../caller.ts";
+import { lacks } from "../runtime.ts";
 
 /** One name of several, as Node.js writes them: what could be read in two ways stands in quotes. */
 const NAME = /^([A-Za-z][\w ]*):("(?:[^"\\]|\\.)*"|[^",]*)(?:, |$)/;
@@ -20,6 +21,7 @@ export function clientCertificateOf(socket: unknown): ClientCertificate | undefi
 export function namesIn(certificate: X509Certificate): readonly string[] {
   const { CN: commonName }: { CN?: unknown } = { ...certificate.toLegacyObject().subject };
   const own = typeof commonName === "string" ? [`CN:${commonName}`] : [];
+  if (lacks("quoted alternative names")) return own;
   return [...own, ...alternativeNames(certificate.subjectAltName ?? "")];
 }
 

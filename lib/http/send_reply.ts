@@ -1,5 +1,9 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { lacks } from "../runtime.ts";
 import type { HttpReply } from "./exchange.ts";
+
+/** What a reply has to reach its client, where its end is not told. */
+const CUT_MS = 1_000;
 
 /** Whether a request brings a body, as far as its head says. */
 export function hasBody({ headers }: IncomingMessage): boolean {
@@ -44,4 +48,5 @@ export async function sendAndLinger(
   });
   response.end();
   request.destroy();
+  if (lacks("end of refused TLS connections")) setTimeout(() => request.socket.destroy(), CUT_MS).unref();
 }

@@ -41,7 +41,7 @@ class SystemdNotifier implements Notifier {
 
   send(message: Message): void {
     this.#courier ??= this.#start();
-    this.#courier.stdin?.write(`${lineOf(message)}\n`);
+    this.#courier?.stdin?.write(`${lineOf(message)}\n`);
   }
 
   async close(): Promise<void> {
@@ -54,7 +54,8 @@ class SystemdNotifier implements Notifier {
     await Promise.race([ended, delay(CLOSE_MS, undefined, { ref: false })]);
   }
 
-  #start(): ChildProcess {
+  /** @returns `undefined` where this process may start none (a runtime with permissions): systemd hears nothing then */
+  #start(): ChildProcess | undefined {
     // Nothing of this process's environment: it may hold a PIN.
     const env = { PATH: "/usr/bin:/bin", NOTIFY_SOCKET: this.#socket };
     const courier = spawn("/bin/sh", ["-c", COURIER], { env, stdio: ["pipe", "ignore", "inherit"] });
@@ -64,6 +65,7 @@ class SystemdNotifier implements Notifier {
     courier.once("error", forget).once("close", forget);
     // Whoever killed it; the next message starts another.
     courier.stdin?.on("error", forget);
+    if (courier.pid === undefined) return undefined;
     courier.unref();
     return courier;
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { embedSignature, preparePdf } from "../../dev/sample_pdf.ts";
 import { type ServiceProcess, startServiceProcess } from "../../dev/service_process.ts";
-import { type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithms.ts";
+import { type HashAlgorithm, type SignatureAlgorithm, signatureAlgorithm } from "../../lib/algorithms.ts";
 import { EXIT } from "../../lib/exit_codes.ts";
 import type { BackEnd } from "../support/back_ends.ts";
 import { complaintOf } from "../support/complaint.ts";
@@ -17,14 +17,14 @@ const prepared = await preparePdf({ paddingBytes: 100_000 });
 const RSA = signatureAlgorithm("RSA-2048", "SHA-256");
 
 /** The request forms, as a client makes them. */
-const FORMS: Readonly<Record<string, (hashName: string) => { type: string; body: string | Buffer }>> = {
+const FORMS: Readonly<Record<string, (hash: HashAlgorithm) => { type: string; body: string | Buffer }>> = {
   "{ encodedContents }": () => json({ encodedContents: prepared.signedBytes.toString("base64") }),
-  "{ encodedContents, hash }": (hashName) =>
+  "{ encodedContents, hash }": (hash) =>
     json({
       encodedContents: prepared.signedBytes.toString("base64"),
-      hash: digestHex(hashName).toUpperCase(),
+      hash: digestHex(hash).toUpperCase(),
     }),
-  "{ hash }": (hashName) => json({ hash: digestHex(hashName) }),
+  "{ hash }": (hash) => json({ hash: digestHex(hash) }),
   "application/pdf": () => ({ type: "application/pdf", body: prepared.signedBytes }),
   "application/octet-stream": () => ({ type: "application/octet-stream", body: prepared.signedBytes }),
 };
@@ -33,8 +33,8 @@ function json(value: object): { type: string; body: string } {
   return { type: "application/json", body: JSON.stringify(value) };
 }
 
-function digestHex(hashName: string): string {
-  return createHash(hashName).update(prepared.signedBytes).digest("hex");
+function digestHex({ nodeName }: HashAlgorithm): string {
+  return createHash(nodeName).update(prepared.signedBytes).digest("hex");
 }
 
 async function requestSignature(
@@ -98,7 +98,7 @@ export function endToEndSuite(backEnd: BackEnd): void {
 
       for (const [form, make] of Object.entries(FORMS)) {
         test(`${form}: OpenSSL, GnuTLS and poppler accept the container`, async () => {
-          const { type, body } = make(algorithm.hash.name);
+          const { type, body } = make(algorithm.hash);
           const p7 = await requestSignature(service?.url ?? "", type, body);
           assertAllAgree(judgeSignedData(p7, prepared.signedBytes, certificatePem, algorithm));
           assertAllAgree([judgePdf(embedSignature(prepared, p7))]);

@@ -20,10 +20,14 @@ static struct order none;
 static struct order *present = &none;
 static char *path;
 
-static uint64_t now(void) {
+static uint64_t time_of(clockid_t clock) {
   struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
+  clock_gettime(clock, &time);
   return time.tv_sec * SECOND + time.tv_nsec;
+}
+
+static uint64_t now(void) {
+  return time_of(CLOCK_MONOTONIC);
 }
 
 static void sleep_until(uint64_t end) {
@@ -123,7 +127,7 @@ int is_to_be_wrong(enum function function) {
 }
 
 int is_away(const struct order *order) {
-  return order->away_until != 0 && now() < order->away_until;
+  return order->away_until != 0 && time_of(CLOCK_REALTIME) < order->away_until;
 }
 
 int is_session_refused(void) {

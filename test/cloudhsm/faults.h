@@ -37,7 +37,7 @@ struct order {
   uint64_t is_superseded;
   /* Events: how many there have been since the simulator was made. */
   uint64_t disconnections, replacements, renewals, releases;
-  uint64_t away_until; /* nanoseconds of CLOCK_MONOTONIC; 0: the cluster is there */
+  uint64_t away_until; /* nanoseconds of CLOCK_REALTIME, the only clock of every runtime; 0: the cluster is there */
   uint64_t initialize_fails; /* while it is away */
   int64_t sessions_refused;  /* calls of C_OpenSession; below 0: all */
   uint64_t quorum_delay;     /* nanoseconds for which new keys cannot sign */

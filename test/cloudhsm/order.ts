@@ -89,7 +89,7 @@ function encoded(order: Order, former: readonly bigint[], softHsmPin: Buffer): B
   const count = (event: keyof typeof EVENTS, happens: unknown): bigint =>
     (former[EVENTS[event]] ?? 0n) + (happens ? 1n : 0n);
   const { forMs, initializeFails = false } = typeof disconnected === "object" ? disconnected : {};
-  const awayUntil = forMs === undefined ? FOR_EVER : process.hrtime.bigint() + nanoseconds(forMs);
+  const awayUntil = forMs === undefined ? FOR_EVER : nanoseconds(Date.now() + 1 + forMs);
   return Buffer.concat([
     words(
       0n,

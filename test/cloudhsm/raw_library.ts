@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { createHash, createPublicKey, type KeyObject, verify } from "node:crypto";
 import pkcs11 from "pkcs11js";
+import { scriptCommand } from "../support/module_command.ts";
 import type { TestToken } from "../support/token.ts";
 import { constant } from "./constants.ts";
 import type { SimulatorSettings } from "./settings.ts";
@@ -180,7 +181,8 @@ export function run(
   script: string,
   environment: Readonly<Record<string, string>>,
 ): { stdout: string; stderr: string } {
-  return spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+  const { program, args } = scriptCommand(script);
+  return spawnSync(program, args, {
     encoding: "utf8",
     env: { ...process.env, ...environment },
   });

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { ChainFile } from "../../lib/credential/chain_file.ts";
+import { moduleCommand } from "../support/module_command.ts";
 import { intermediateCa, leafOf, pemOf, rootCa } from "../support/pki.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
@@ -219,7 +220,7 @@ test("a file that cannot be made leaves nothing behind in its directory", () => 
 
 /** Makes the files "0" to "99", each with its own chain, as soon as a line comes in; prints which it made. */
 const CREATOR = `
-  const [module, directory, marker] = process.argv.slice(1);
+  const [module, directory, marker] = args;
   const { ChainFile } = await import(module);
   const chain = [0, 1, 2].map(() => new Uint8Array(20000).fill(Number(marker)));
   process.stdout.write("ready\\n");
@@ -234,13 +235,10 @@ test("of two processes that make a file at once, one does; nobody ever sees it h
   const directory = freshDirectory();
   const module = new URL("../../lib/credential/chain_file.ts", import.meta.url).href;
   const markers = [1, 2];
-  const processes = markers.map((marker) =>
-    spawn(
-      process.execPath,
-      [...process.execArgv, "--input-type=module", "-e", CREATOR, module, directory, String(marker)],
-      { stdio: ["pipe", "pipe", "inherit"] },
-    ),
-  );
+  const processes = markers.map((marker) => {
+    const { program, args } = moduleCommand(CREATOR, [module, directory, String(marker)]);
+    return spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] });
+  });
   const outputs = processes.map(({ stdout }) => text(stdout));
   await Promise.all(processes.map(({ stdout }) => once(stdout, "data")));
   for (const { stdin } of processes) stdin.write("go\n");

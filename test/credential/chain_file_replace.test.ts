@@ -13,8 +13,10 @@ import fs, {
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { RuntimeCommand } from "../../dev/runtime_command.ts";
 import { ChainFile } from "../../lib/credential/chain_file.ts";
 import { chainFilesIn } from "../../lib/credential/chain_files.ts";
+import { moduleCommand } from "../support/module_command.ts";
 import { intermediateCa, leafOf, PKI_NOW, rootCa } from "../support/pki.ts";
 import { fileWith } from "../support/programs.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -257,7 +259,7 @@ for (const [index, failing] of ALL_STEPS.entries()) {
 
 /** Replaces a chain, and is killed before the step whose number it is told. */
 const VICTIM = `
-  const [module, directory, pem, step] = process.argv.slice(1);
+  const [module, directory, pem, step] = args;
   const fs = await import("node:fs");
   const { syncBuiltinESMExports } = await import("node:module");
   const { ChainFile } = await import(module);
@@ -276,26 +278,15 @@ const VICTIM = `
   new ChainFile(directory, "key").replace(chain, new Date(${PKI_NOW.getTime()}));
 `;
 const MODULE = new URL("../../lib/credential/chain_file.ts", import.meta.url).href;
-const script = (code: string, ...args: readonly string[]): string[] => [
-  ...process.execArgv,
-  "--input-type=module",
-  "-e",
-  code,
-  MODULE,
-  ...args,
-];
+const script = (code: string, ...args: readonly string[]): RuntimeCommand =>
+  moduleCommand(code, [MODULE, ...args]);
 
 for (const [index, step] of [...ALL_STEPS, undefined].entries()) {
   test(`a process that is killed before step ${index + 1}, ${step ?? "its end"}, leaves one of the chains in place, whole`, () => {
     const { file, directory } = fileOf(OLD_PEM);
     new ChainFile(directory, "new").create(NEW);
-    const { signal, stderr } = spawnSync(
-      process.execPath,
-      script(VICTIM, directory, "new", String(index + 1)),
-      {
-        encoding: "utf8",
-      },
-    );
+    const { program, args } = script(VICTIM, directory, "new", String(index + 1));
+    const { signal, stderr } = spawnSync(program, args, { encoding: "utf8" });
     assert.equal(signal, step === undefined ? null : "SIGKILL", stderr);
     const isReplaced = index > ALL_STEPS.indexOf("renameSync");
     assert.equal(textOf(file.path), isReplaced ? NEW_PEM : OLD_PEM);
@@ -309,7 +300,7 @@ for (const [index, step] of [...ALL_STEPS, undefined].entries()) {
 
 /** Replaces a chain by one and another, forty times. */
 const REPLACER = `
-  const [module, directory] = process.argv.slice(1);
+  const [module, directory] = args;
   const { ChainFile } = await import(module);
   const [a, b] = ["a", "b"].map((label) => new ChainFile(directory, label).read());
   const file = new ChainFile(directory, "key");
@@ -324,9 +315,8 @@ test("while two processes replace a chain, everybody always finds a whole one", 
   const { file, directory } = fileOf(OLD_PEM);
   new ChainFile(directory, "a").create(OLD);
   new ChainFile(directory, "b").create(NEW);
-  const processes = [1, 2].map(() =>
-    spawn(process.execPath, script(REPLACER, directory), { stdio: ["pipe", "pipe", "inherit"] }),
-  );
+  const { program, args } = script(REPLACER, directory);
+  const processes = [1, 2].map(() => spawn(program, args, { stdio: ["pipe", "pipe", "inherit"] }));
   await Promise.all(processes.map(({ stdout }) => once(stdout, "data")));
   for (const { stdin } of processes) stdin.write("go\n");
   const isRunning = ({ exitCode, signalCode }: ChildProcess): boolean =>

@@ -2,14 +2,13 @@ import assert from "node:assert/strict";
 import { randomBytes, verify } from "node:crypto";
 import { after, beforeEach, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import type { ErrorCode } from "../../lib/errors.ts";
 import type { Token } from "../../lib/hsm/token.ts";
 import type { TokenKey } from "../../lib/hsm/token_key.ts";
 import type { CallFault } from "../cloudhsm/order.ts";
 import { cloudHsmSimulator } from "../cloudhsm/simulator.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { recordingLog } from "../support/recording_log.ts";
 import { openTestToken } from "../support/token.ts";
 import { until } from "../support/until.ts";
@@ -17,7 +16,12 @@ import { until } from "../support/until.ts";
 const simulator = cloudHsmSimulator();
 const algorithm = signatureAlgorithm("RSA-2048", "SHA-256");
 const logged = recordingLog();
-const token = openTestToken(simulator, { sessions: 4, signTimeoutMs: 2_000, log: logged.log });
+const token = openTestToken(simulator, {
+  sessions: 4,
+  signTimeoutMs: 2_000,
+  waitTimeoutMs: 60_000,
+  log: logged.log,
+});
 const { privateKey } = await token.generateKeyPair("faults", algorithm);
 after(() => token.close(10_000));
 beforeEach(() => {
@@ -97,14 +101,12 @@ test("a C_Sign that outlasts its deadline is answered, and its session is lent t
 });
 
 test("while C_Sign is slow and the garbage collector runs all the time, no signature is over other bytes", async () => {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("gc") as () => void;
   logged.events.length = 0;
   simulator.order({ calls: [{ on: "C_Sign", latencyUs: 40_000 }] });
   let isDone = false;
   const pressure = (async () => {
     while (!isDone) {
-      collect();
+      collectGarbage();
       // What takes the place of buffers that were let go too early.
       for (let index = 0; index < 200; index += 1) Buffer.alloc(51, index);
       await delay(1);

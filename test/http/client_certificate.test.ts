@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { namesIn } from "../../lib/http/client_certificate.ts";
+import { lacks } from "../../lib/runtime.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 
 const directory = temporaryDirectory();
@@ -72,6 +73,11 @@ describe("The names in a client's certificate", () => {
     ],
     ["do not say what kind they are by themselves", ["CN=DNS:evil.test"], [], ["CN:DNS:evil.test"]],
   ] as const) {
-    it(`${what}.`, () => assert.deepEqual(namesIn(certificate(subject, names)), expected));
+    it(`${what}.`, () => {
+      const readable = lacks("quoted alternative names")
+        ? expected.filter((name) => name.startsWith("CN:"))
+        : expected;
+      assert.deepEqual(namesIn(certificate(subject, names)), readable);
+    });
   }
 });

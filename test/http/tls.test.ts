@@ -5,11 +5,12 @@ import { connect as connectPlainly } from "node:net";
 import { afterEach, before, describe, it } from "node:test";
 import { type ConnectionOptions, connect, type SecureVersion } from "node:tls";
 import type { ClientCertificate } from "../../lib/caller.ts";
-import { ANONYMOUS } from "../../lib/caller.ts";
+import { ANONYMOUS, UnauthenticatedError } from "../../lib/caller.ts";
 import { ConfigError } from "../../lib/config/settings.ts";
 import type * as x509 from "../../lib/credential/x509.ts";
 import { deferred } from "../../lib/deferred.ts";
 import { readTlsFiles, type TlsFiles, warnOfTlsExpiry } from "../../lib/http/tls_files.ts";
+import { lacks } from "../../lib/runtime.ts";
 import { GOOD_BODY } from "../support/hostile/row.ts";
 import {
   type SoftwareService,
@@ -125,6 +126,18 @@ describe("A service that speaks TLS", () => {
     });
   }
 
+  it("ends a connection whose request it has refused before its body.", async () => {
+    const authenticate = (): never => {
+      throw new UnauthenticatedError("Cannot authenticate: nobody may", "Bearer");
+    };
+    const { url, server: running } = await start(filesOf(server), { routes: { authenticate } });
+    const begin = performance.now();
+    assert.equal((await ask(url)).status, 401);
+    await assertStopsByItself(running);
+    // Where the connection does not end by itself, it is a clock that has cut it.
+    if (lacks("end of refused TLS connections")) assert.ok(performance.now() - begin > 900);
+  });
+
   it("stops at once, whoever has not ended his handshake.", async () => {
     const { url, server: running } = await start(filesOf(server));
     const sockets = Array.from({ length: 5 }, () => {
@@ -153,7 +166,8 @@ describe("A client's certificate", () => {
     await ask(url, await dn({ subject: "CN=billing, O=Example", names }));
     const [{ names: found, notAfter, fault } = { names: [], notAfter: 0, fault: "" }] =
       seen as ClientCertificate[];
-    assert.deepEqual([found, fault], [["CN:billing", "DNS:billing.example.com"], undefined]);
+    const alternative = lacks("quoted alternative names") ? [] : ["DNS:billing.example.com"];
+    assert.deepEqual([found, fault], [["CN:billing", ...alternative], undefined]);
     assert.ok(notAfter > Date.now() + 29 * 86_400_000 && notAfter < Date.now() + 31 * 86_400_000);
   });
 
@@ -206,7 +220,7 @@ describe("A client's certificate", () => {
       assert.equal((await ask(url, { cert, key })).status, 200);
       assert.equal(seen.length, 1);
       if (fault === undefined) assert.equal(seen[0]?.fault, undefined);
-      else assert.match(String(seen[0]?.fault), fault);
+      else assert.match(String(seen[0]?.fault), lacks("reasons from TLS") ? /^UNABLE_TO_VERIFY/ : fault);
     });
   }
 
@@ -215,7 +229,7 @@ describe("A client's certificate", () => {
       const { url } = await startAsking();
       const identity = await dn({ subject: "CN=again" });
       const resumed = await resume(url, { ...identity, maxVersion }, () => {});
-      assert.equal(resumed, true);
+      assert.equal(resumed, !lacks("resumption of TLS sessions"));
       assert.deepEqual(
         seen.map((certificate) => certificate?.names),
         [["CN:again"], ["CN:again"]],

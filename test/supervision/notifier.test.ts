@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { PROJECT } from "../../dev/service_process.ts";
+import { moduleCommand } from "../support/module_command.ts";
 
 /** Sends in a process of its own, and says which children that has. */
 function childrenOfSender(environment: Readonly<Record<string, string>>): string {
@@ -12,14 +13,18 @@ function childrenOfSender(environment: Readonly<Record<string, string>>): string
     const before = children();
     const notifier = notifierOf(process.env);
     notifier.send({ READY: 1 });
-    const names = children().filter((pid) => !before.includes(pid));
-    console.log(names.map((pid) => readFileSync(\`/proc/\${pid}/comm\`, "utf8").trim()).join());
+    const nameOf = (pid) => readFileSync(\`/proc/\${pid}/comm\`, "utf8").trim();
+    const started = children().filter((pid) => !before.includes(pid));
+    // Until it is the other program it has this one's name.
+    while (started.some((pid) => nameOf(pid) === nameOf("self"))) {}
+    console.log(started.map(nameOf).join());
     await notifier.close();`;
-  const { stdout, stderr, status } = spawnSync(
-    process.execPath,
-    ["--import", "tsx", "--input-type=module", "--eval", script],
-    { cwd: PROJECT, env: { PATH: process.env["PATH"], ...environment }, encoding: "utf8" },
-  );
+  const { program, args } = moduleCommand(script);
+  const { stdout, stderr, status } = spawnSync(program, args, {
+    cwd: PROJECT,
+    env: { PATH: process.env["PATH"], ...environment },
+    encoding: "utf8",
+  });
   assert.equal(status, 0, stderr);
   return stdout.trim();
 }

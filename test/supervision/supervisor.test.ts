@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { mock, test } from "node:test";
+import { afterEach, mock, test } from "node:test";
 import { SignerError } from "../../lib/errors.ts";
 import type { Message } from "../../lib/supervision/notifier.ts";
 import { type Supervised, Supervisor } from "../../lib/supervision/supervisor.ts";
@@ -63,7 +63,7 @@ function stage(
 const away = new SignerError("ERR_TOKEN_UNAVAILABLE", "Cannot sign: the token is away");
 const hangs = new SignerError("ERR_TOKEN_HANGS", "Cannot get a session: all hang");
 
-test.afterEach(() => mock.timers.reset());
+afterEach(() => mock.timers.reset());
 
 test("a service that is ready says so once, and then gives a heartbeat and no further news", async () => {
   const { supervisor, patient, news, beat } = stage();

@@ -1,4 +1,5 @@
 import { spawn } from "node:child_process";
+import { serverCommand } from "../../dev/runtime_command.ts";
 import { PROJECT } from "../../dev/service_process.ts";
 
 /** What became of a command. */
@@ -22,7 +23,8 @@ export function runCommand(
   environment: Readonly<Record<string, string>> = {},
 ): Promise<CommandResult> {
   const { PATH = "", HOME = "" } = process.env;
-  const child = spawn(process.execPath, ["--import", "tsx", "server.ts", ...args], {
+  const command = serverCommand(args);
+  const child = spawn(command.program, command.args, {
     cwd: PROJECT,
     env: { PATH, HOME, UV_THREADPOOL_SIZE: "24", ...environment },
     stdio: ["ignore", "pipe", "pipe"],

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { PROJECT } from "../../dev/service_process.ts";
+import { moduleCommand } from "./module_command.ts";
 
 /** A module in a process of its own, whose standard output nobody reads yet. It does not outlive this process. */
 export interface ModuleProcess {
@@ -13,17 +14,9 @@ export interface ModuleProcess {
 }
 
 /** @param text of the module, in the folder of the project */
-export function startModule(text: string, command: readonly string[] = []): ModuleProcess {
-  const [program, ...args] = [
-    ...command,
-    process.execPath,
-    "--import",
-    "tsx",
-    "--input-type=module",
-    "-e",
-    text,
-  ];
-  const child = spawn(program ?? "", args, { cwd: PROJECT, stdio: ["ignore", "pipe", "pipe"] });
+export function startModule(text: string): ModuleProcess {
+  const { program, args } = moduleCommand(text);
+  const child = spawn(program, args, { cwd: PROJECT, stdio: ["ignore", "pipe", "pipe"] });
   const killChild = (): void => void child.kill("SIGKILL");
   process.once("exit", killChild);
   let complaint = "";

@@ -1,10 +1,9 @@
 import { execFileSync } from "node:child_process";
 import { PROJECT } from "../../dev/service_process.ts";
+import { moduleCommand } from "./module_command.ts";
 
 /** Runs the text of a module, in the folder of the project and a process of its own, and returns what it printed. */
 export function runModule(text: string): string {
-  return execFileSync(process.execPath, ["--import", "tsx", "--input-type=module", "-e", text], {
-    cwd: PROJECT,
-    encoding: "utf8",
-  });
+  const { program, args } = moduleCommand(text);
+  return execFileSync(program, args, { cwd: PROJECT, encoding: "utf8" });
 }
