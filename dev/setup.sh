@@ -5,7 +5,8 @@
 #   sh dev/setup.sh packages   the npm packages, and the compiler that pkcs11js needs when it has to be built
 #   sh dev/setup.sh demo       and SoftHSM2 and OpenSSL
 #   sh dev/setup.sh browser    and the outside verifiers, and Chromium
-#   sh dev/setup.sh test       and the outside verifiers, pkcs11-spy, p11-kit, a C compiler (the default)
+#   sh dev/setup.sh test       and the outside verifiers, pkcs11-spy, p11-kit, a C compiler (the default), and the
+#                              runtimes of dev/runtimes
 #   sh dev/setup.sh systemd    and what makes and boots a machine with a systemd of its own
 #
 # What is missing is found by looking for the command or file, not by asking the package manager: that takes
@@ -18,6 +19,7 @@ addon=node_modules/pkcs11js/build/Release/pkcs11.node
 # Our own, which npm builds together with the packages.
 own_addon=build/Release/hsm_sign.node
 own_source=lib/hsm/native/sign.c
+runtimes=dev/runtimes
 missing=''
 
 if command -v apt-get >/dev/null 2>&1; then
@@ -49,10 +51,12 @@ require_node() {
 # npm writes down what it installed in node_modules/.package-lock.json. Where that agrees with package-lock.json,
 # whoever installed it, nothing is to be done: a package left out must be optional (another platform's binary).
 # The dollar signs in it are JavaScript's.
+#
+# installed_as_locked <folder of package-lock.json>
 # shellcheck disable=SC2016
-npm_packages_present() {
-  [ -f "$addon" ] || return 1
+installed_as_locked() {
   node -e '
+    process.chdir(process.argv[1]);
     const { existsSync, readFileSync } = require("node:fs");
     const read = (path) => JSON.parse(readFileSync(path, "utf8")).packages;
     const locked = read("package-lock.json");
@@ -63,7 +67,7 @@ npm_packages_present() {
       return want?.version === have.version && want.integrity === have.integrity && existsSync(`${path}/package.json`);
     };
     process.exit([...Object.keys(locked), ...Object.keys(installed)].every(agrees) ? 0 : 1);
-  ' 2>/dev/null
+  ' "$1" 2>/dev/null
 }
 
 # need <apt package> <dnf package>
@@ -185,6 +189,17 @@ install_npm_packages() {
     fail 'npm did not build the addons: are install scripts switched off (npm config get ignore-scripts)?'
 }
 
+# An optional package that could not be had is no failure to npm, and one that is for no machine like this is none.
+install_runtimes() {
+  say 'installing the newest Node.js and Deno for the tests'
+  if ! npm ci --prefix "$runtimes" --no-audit --no-fund --loglevel=error </dev/null >/dev/null ||
+    ! sh "$runtimes/run" node --version >/dev/null || ! sh "$runtimes/run" deno --version >/dev/null; then
+    say 'npm run test:newest-node and test:deno cannot be run: one of the two is missing.'
+    # To be tried again.
+    rm -rf "$runtimes/node_modules"
+  fi
+}
+
 build_own_addon() {
   say 'building the addon'
   use_node_headers
@@ -198,7 +213,7 @@ case $mode in
   *) fail "\"$mode\" is not packages, demo, browser, test or systemd." ;;
 esac
 require_node
-if npm_packages_present; then has_npm_packages=yes; else has_npm_packages=no; fi
+if [ -f "$addon" ] && installed_as_locked .; then has_npm_packages=yes; else has_npm_packages=no; fi
 if [ -f "$own_addon" ] && [ "$own_addon" -nt "$own_source" ]; then has_own_addon=yes; else has_own_addon=no; fi
 find_missing
 if [ -n "$missing" ]; then
@@ -211,3 +226,4 @@ if [ "$has_npm_packages" = no ]; then
 elif [ "$has_own_addon" = no ]; then
   build_own_addon
 fi
+if [ "$mode" = test ] && ! installed_as_locked "$runtimes"; then install_runtimes; fi
