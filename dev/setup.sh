@@ -18,7 +18,6 @@ mode=${1:-test}
 addon=node_modules/pkcs11js/build/Release/pkcs11.node
 # Our own, which npm builds together with the packages.
 own_addon=build/Release/hsm_sign.node
-own_source=lib/hsm/native/sign.c
 runtimes=dev/runtimes
 missing=''
 
@@ -68,6 +67,10 @@ installed_as_locked() {
     };
     process.exit([...Object.keys(locked), ...Object.keys(installed)].every(agrees) ? 0 : 1);
   ' "$1" 2>/dev/null
+}
+
+is_own_addon_new() {
+  [ -f "$own_addon" ] && [ -z "$(find binding.gyp lib/hsm/native -type f -newer "$own_addon")" ]
 }
 
 # need <apt package> <dnf package>
@@ -214,7 +217,7 @@ case $mode in
 esac
 require_node
 if [ -f "$addon" ] && installed_as_locked .; then has_npm_packages=yes; else has_npm_packages=no; fi
-if [ -f "$own_addon" ] && [ "$own_addon" -nt "$own_source" ]; then has_own_addon=yes; else has_own_addon=no; fi
+if is_own_addon_new; then has_own_addon=yes; else has_own_addon=no; fi
 find_missing
 if [ -n "$missing" ]; then
   install_missing

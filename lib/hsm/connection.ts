@@ -4,6 +4,7 @@ import type { Log } from "../log.ts";
 import type { Secret } from "../secret.ts";
 import { generateKeyPair, readKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { login, openSession, Pkcs11Module } from "./module.ts";
+import type { NativeSign } from "./native_sign.ts";
 import { dispositionOf, tokenError } from "./return_codes.ts";
 import { SessionPool } from "./session_pool.ts";
 
@@ -19,6 +20,8 @@ export interface ConnectionOptions {
   readonly waitTimeoutMs?: number;
   /** How long a caller waits for a signature, in milliseconds. */
   readonly signTimeoutMs?: number;
+  /** Whether signatures may be verified on the threads that make them; by standard they are, where that is possible. */
+  readonly verifiesOnThread?: boolean;
 }
 
 const MAX_WAITERS = 1024;
@@ -48,7 +51,7 @@ export class Connection {
    *   other codes of `return_codes.ts`; the module is finalized then
    */
   static open(options: ConnectionOptions): Connection {
-    const module = Pkcs11Module.open(options.modulePath);
+    const module = Pkcs11Module.open(options.modulePath, options.verifiesOnThread);
     try {
       return Connection.#logIn(module, options);
     } catch (error) {
@@ -87,14 +90,9 @@ export class Connection {
     return this.pool.close(graceMs);
   }
 
-  /** C_SignInit and C_Sign; see `NativeSign.sign`. */
-  sign(
-    session: graphene.Session,
-    key: Buffer,
-    algorithm: SignatureAlgorithm,
-    input: Buffer,
-  ): Promise<Buffer> {
-    return this.#module.signatures.sign(session, key, algorithm, input);
+  /** See `NativeSign.sign`. */
+  sign(...work: Parameters<NativeSign["sign"]>): Promise<Buffer> {
+    return this.#module.signatures.sign(...work);
   }
 
   /** Whether the sessions of this connection and its login are still there, as far as the library knows. */

@@ -4,14 +4,13 @@ import type { SignatureAlgorithm } from "../algorithms.ts";
 import type { SignerError } from "../errors.ts";
 import type { Secret } from "../secret.ts";
 import type { Signer } from "../signer.ts";
-import { verifySignature } from "../verify_signature.ts";
 import { findKeyLabels } from "./key_list.ts";
 import { findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { type LibraryInfo, login, openSession, Pkcs11Module } from "./module.ts";
 import { tokenError } from "./return_codes.ts";
 import { beginSignature, endSignature } from "./timed_signature.ts";
 import { type MechanismInfo, readMechanism, readToken, type TokenInfo } from "./token_info.ts";
-import { tokenInput, wrongSignature } from "./token_sign.ts";
+import { tokenInput } from "./token_sign.ts";
 
 /** How many sessions could be opened, and why there were no more. */
 export interface SessionCount {
@@ -150,17 +149,11 @@ export class Examination {
       algorithm,
       sign: (data) =>
         this.#withSession("sign", async (session) => {
-          const input = tokenInput(algorithm, data);
-          const signature = await this.#module.signatures.sign(
-            session,
-            privateKey.p11Object.handle,
-            algorithm,
-            input,
+          const timings = { queueMs: 0, tokenMs: 0 };
+          const signatures = this.#module.signatures;
+          return algorithm.encodeSignature(
+            await signatures.sign(session, privateKey, algorithm, Buffer.from(data), timings),
           );
-          if (!(await verifySignature(algorithm, privateKey.publicKeyObject, data, signature, "raw"))) {
-            throw wrongSignature();
-          }
-          return algorithm.encodeSignature(signature);
         }),
     };
   }

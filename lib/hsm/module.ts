@@ -18,7 +18,7 @@ export interface LibraryInfo {
 export class Pkcs11Module {
   readonly #path: string;
   readonly #module: graphene.Module;
-  /** Signs on threads; good for as long as the library is loaded, which is for ever. */
+  /** Signs and verifies on threads; good for as long as the library is loaded, which is for ever. */
   readonly signatures: NativeSign;
 
   private constructor(path: string, module: graphene.Module, signatures: NativeSign) {
@@ -27,9 +27,9 @@ export class Pkcs11Module {
     this.signatures = signatures;
   }
 
-  /** Loads the library and initializes it. */
-  static open(path: string): Pkcs11Module {
-    const module = Pkcs11Module.load(path);
+  /** Loads the library and initializes it; see `load`. */
+  static open(path: string, verifiesOnThread?: boolean): Pkcs11Module {
+    const module = Pkcs11Module.load(path, verifiesOnThread);
     module.initialize();
     return module;
   }
@@ -37,11 +37,12 @@ export class Pkcs11Module {
   /**
    * Loads the library; nothing but `initialize` can be done with it then.
    *
+   * @param verifiesOnThread whether signatures may be verified on the threads that make them; see `NativeSign`
    * @throws SignerError `ERR_MODULE_UNUSABLE` with what dlopen says
    */
-  static load(path: string): Pkcs11Module {
+  static load(path: string, verifiesOnThread?: boolean): Pkcs11Module {
     try {
-      const signatures = new NativeSign(path);
+      const signatures = new NativeSign(path, verifiesOnThread);
       return new Pkcs11Module(path, graphene.Module.load(addonPath()), signatures);
     } catch (error) {
       if (error instanceof SignerError) throw error;

@@ -1,20 +1,35 @@
+import type { KeyObject } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import type * as graphene from "graphene-pk11";
 import type { Mechanism, SignatureAlgorithm } from "../algorithms.ts";
 import { deferred } from "../deferred.ts";
 import { messageOf, SignerError } from "../errors.ts";
+import type { SignTimings } from "../signer.ts";
 import { describeReturnCode } from "./return_codes.ts";
+import type { TokenKey } from "./token_key.ts";
+import { requireValid, tokenInput, wrongSignature } from "./token_sign.ts";
 
 /** What `native/sign.c` exports. */
 interface Addon {
   library(path: string): object;
+  /** Whether the runtime exports an OpenSSL that verifies signatures on the thread that made them. */
+  readonly verifies: boolean;
+  /** @param form of the signature: padding, salt length, length; `struct signature_form` of `native/verify.h` */
+  verifier(spki: Buffer, hash: string, form: Uint32Array): object | undefined;
   sign(
     library: object,
     session: Buffer,
     mechanism: Uint32Array,
     key: Buffer,
     input: Buffer,
-    callback: (rv: number, signature: Buffer | undefined) => void,
+    verifier: object | undefined,
+    data: Buffer,
+    callback: (
+      rv: number,
+      tokenMs: number,
+      signature: Buffer | undefined,
+      isValid: boolean | undefined,
+    ) => void,
   ): void;
 }
 
@@ -23,42 +38,85 @@ export function addonPath(): string {
   return fileURLToPath(new URL("../../build/Release/hsm_sign.node", import.meta.url));
 }
 
-/** C_SignInit and C_Sign on a thread, with the functions that pkcs11js uses for all the rest. */
+/**
+ * C_SignInit, C_Sign and the verification of what they gave on one thread, with the functions that pkcs11js uses for
+ * all the rest.
+ */
 export class NativeSign {
   readonly #addon: Addon;
   readonly #library: object;
+  readonly #verifiers = new WeakMap<KeyObject, Map<string, object | undefined>>();
+  /** Whether signatures are verified on the thread that made them; otherwise `node:crypto` verifies them. */
+  readonly verifies: boolean;
 
   /**
    * Loads a library; who loads `addonPath` next gets the same functions.
    *
+   * @param mayVerify whether to verify on the thread where that is possible
    * @throws Error with what dlopen says
    */
-  constructor(modulePath: string) {
+  constructor(modulePath: string, mayVerify = true) {
     this.#addon = loadAddon();
     this.#library = this.#addon.library(modulePath);
+    this.verifies = mayVerify && this.#addon.verifies;
   }
 
   /**
    * One C_SignInit and one C_Sign (PKCS#11 v2.40 §5.11), and nothing else: on CloudHSM every further call is a
-   * request to the cluster. Both run on a thread of libuv's pool; the input is copied before this returns.
+   * request to the cluster. Both run on a thread of libuv's pool; the bytes are copied before this returns.
    *
    * @param session leased by the caller, and by nobody else until the promise settles
-   * @param input what the mechanism takes
-   * @returns the signature as the token gives it: r‖s for ECDSA
-   * @throws ReturnValueError
+   * @param data what is hashed and signed
+   * @param timings takes what the token took, whatever came of it
+   * @returns the signature as the token gives it, verified over the data: r‖s for ECDSA
+   * @throws ReturnValueError; SignerError `ERR_SIGNATURE_WRONG`
    */
-  sign(
-    session: graphene.Session,
-    key: Buffer,
-    { mechanism }: SignatureAlgorithm,
-    input: Buffer,
+  async sign(
+    session: Pick<graphene.Session, "handle">,
+    key: Pick<TokenKey, "publicKeyObject"> & { readonly p11Object: { readonly handle: Buffer } },
+    algorithm: SignatureAlgorithm,
+    data: Buffer,
+    timings: SignTimings,
   ): Promise<Buffer> {
     const { promise, resolve, reject } = deferred<Buffer>();
-    this.#addon.sign(this.#library, session.handle, numbersOf(mechanism), key, input, (rv, signature) => {
-      if (signature === undefined) reject(new ReturnValueError(rv));
-      else resolve(signature);
-    });
+    this.#addon.sign(
+      this.#library,
+      session.handle,
+      numbersOf(algorithm.mechanism),
+      key.p11Object.handle,
+      tokenInput(algorithm, data),
+      this.#verifierOf(key.publicKeyObject, algorithm),
+      data,
+      (rv, tokenMs, signature, isValid) => {
+        timings.tokenMs += tokenMs;
+        if (signature === undefined) reject(new ReturnValueError(rv));
+        else if (isValid === false) reject(wrongSignature());
+        else if (isValid) resolve(signature);
+        else resolve(requireValid(key, algorithm, data, signature).then(() => signature));
+      },
+    );
     return promise;
+  }
+
+  #verifierOf(publicKey: KeyObject, algorithm: SignatureAlgorithm): object | undefined {
+    if (!this.verifies) return undefined;
+    const name = algorithm.scheme + algorithm.hash.nodeName;
+    let known = this.#verifiers.get(publicKey);
+    if (known === undefined) {
+      known = new Map();
+      this.#verifiers.set(publicKey, known);
+    }
+    if (!known.has(name)) known.set(name, this.#makeVerifier(publicKey, algorithm));
+    return known.get(name);
+  }
+
+  #makeVerifier(
+    publicKey: KeyObject,
+    { hash, verifyOptions, rawSignatureLength }: SignatureAlgorithm,
+  ): object | undefined {
+    const { padding = 0, saltLength = 0 } = verifyOptions;
+    const spki = publicKey.export({ type: "spki", format: "der" });
+    return this.#addon.verifier(spki, hash.nodeName, Uint32Array.of(padding, saltLength, rawSignatureLength));
   }
 }
 

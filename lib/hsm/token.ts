@@ -6,7 +6,6 @@ import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Secret } from "../secret.ts";
 import type { Signer, SignTimings } from "../signer.ts";
-import { verifySignature } from "../verify_signature.ts";
 import type { Connection, ConnectionOptions } from "./connection.ts";
 import { ConnectionKeeper } from "./connection_keeper.ts";
 import { findKeyLabels, type ListedKey, listKeys } from "./key_list.ts";
@@ -22,7 +21,6 @@ import {
 } from "./return_codes.ts";
 import type { SessionPoolState } from "./session_pool.ts";
 import { TokenKey } from "./token_key.ts";
-import { tokenInput, wrongSignature } from "./token_sign.ts";
 
 export type TokenOptions = ConnectionOptions;
 
@@ -192,22 +190,10 @@ export class Token {
   }
 
   #signOnce({ key, algorithm, data, timings }: SignWork, attempt: Attempt): Promise<Buffer> {
-    const input = tokenInput(algorithm, data);
     const asked = performance.now();
-    return this.#withSession(attempt, key, async (session, connection) => {
-      const lent = performance.now();
-      timings.queueMs += lent - asked;
-      try {
-        const signature = await connection.sign(session, key.p11Object.handle, algorithm, input);
-        timings.tokenMs += performance.now() - lent;
-        if (!(await verifySignature(algorithm, key.publicKeyObject, data, signature, "raw"))) {
-          throw wrongSignature();
-        }
-        return signature;
-      } catch (error) {
-        if (!(error instanceof SignerError)) timings.tokenMs += performance.now() - lent;
-        throw error;
-      }
+    return this.#withSession(attempt, key, (session, connection) => {
+      timings.queueMs += performance.now() - asked;
+      return connection.sign(session, key, algorithm, data, timings);
     });
   }
 

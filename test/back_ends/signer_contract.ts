@@ -9,10 +9,15 @@ import { openTestToken } from "../support/token.ts";
 
 /** What every signer promises, of one whose key is on the token. */
 export function signerContractSuite(backEnd: BackEnd): void {
-  describe("a signer", () => {
+  for (const verifiesOnThread of [true, false]) signerSuite(backEnd, verifiesOnThread);
+}
+
+function signerSuite(backEnd: BackEnd, verifiesOnThread: boolean): void {
+  const where = verifiesOnThread ? "on the thread that signed" : "by node:crypto";
+  describe(`a signer whose signatures are verified ${where}`, () => {
     let token: Token;
     before(() => {
-      token = openTestToken(backEnd);
+      token = openTestToken(backEnd, { verifiesOnThread });
     });
     after(() => token.close(1_000));
 

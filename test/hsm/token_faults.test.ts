@@ -48,20 +48,26 @@ async function signsCorrectly(signer: Token, key: TokenKey): Promise<void> {
   assert.ok(verify("sha256", data, key.publicKeyObject, signature));
 }
 
-test("a wrong signature that comes with CKR_OK is not given out; the second try is", async () => {
-  signingWrongly(1);
-  await signsCorrectly(token, privateKey);
-  assert.deepEqual(
-    logged.events.map(({ event }) => event),
-    ["token.wrong_signature"],
-  );
-});
+for (const verifiesOnThread of [true, false]) {
+  const where = verifiesOnThread ? "on the thread that signed" : "by node:crypto";
+  const open = (): Token => openTestToken(simulator, { sessions: 1, verifiesOnThread, log: logged.log });
 
-test("a token that goes on giving wrong signatures gets none of them past the service", async () => {
-  signingWrongly(2);
-  await assert.rejects(token.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGNATURE_WRONG"));
-  await signsCorrectly(token, privateKey);
-});
+  test(`a wrong signature that comes with CKR_OK, found ${where}, is not given out; the second try is`, async () => {
+    signingWrongly(1);
+    await signsCorrectly(open(), privateKey);
+    assert.deepEqual(
+      logged.events.map(({ event }) => event),
+      ["token.wrong_signature"],
+    );
+  });
+
+  test(`a token that goes on giving wrong signatures, found ${where}, gets none of them past the service`, async () => {
+    const small = open();
+    signingWrongly(2);
+    await assert.rejects(small.sign(privateKey, algorithm, randomBytes(10)), isCode("ERR_SIGNATURE_WRONG"));
+    await signsCorrectly(small, privateKey);
+  });
+}
 
 for (const [name, returnValue] of [
   ["busy", "CKR_FUNCTION_FAILED"],

@@ -1,5 +1,6 @@
 /*
- * C_SignInit and C_Sign as one piece of work on a thread of libuv's pool (PKCS#11 v2.40 §5.11).
+ * C_SignInit, C_Sign and the verification of the signature as one piece of work on a thread of libuv's pool
+ * (PKCS#11 v2.40 §5.11).
  *
  * pkcs11js has no asynchronous C_SignInit: where that asks the cluster, as CloudHSM's does unless it is told not to,
  * the one JavaScript thread would wait for the network with every signature. It also lets go of the input of an
@@ -21,11 +22,13 @@
 #define NULL_PTR 0
 #endif
 #include "pkcs11.h"
+#include "verify.h"
 
 #include <dlfcn.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 /* A DigestInfo around SHA-512 has 83 bytes, a signature of RSA-8192 has 1,024. */
 #define MAX_INPUT 128
@@ -44,6 +47,12 @@ struct signing {
   CK_BYTE signature[MAX_SIGNATURE];
   CK_ULONG signature_length;
   CK_RV rv;
+  double token_ms;
+  struct verifier *verifier;
+  enum verdict verdict;
+  size_t data_length;
+  /* What the signature is verified over. */
+  CK_BYTE data[];
 };
 
 static napi_value fail(napi_env env, const char *what) {
@@ -51,32 +60,60 @@ static napi_value fail(napi_env env, const char *what) {
   return NULL;
 }
 
+static double now_ms(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static CK_RV sign_by_token(struct signing *signing) {
+  CK_RV rv = signing->p11->C_SignInit(signing->session, &signing->mechanism, signing->key);
+  if (rv != CKR_OK) return rv;
+  rv = signing->p11->C_Sign(signing->session, signing->input, signing->input_length, signing->signature,
+                            &signing->signature_length);
+  /* One that has written more than there was room for cannot go on. */
+  return rv == CKR_OK && signing->signature_length > MAX_SIGNATURE ? CKR_GENERAL_ERROR : rv;
+}
+
 /* On a thread of the pool: no JavaScript here. */
 static void sign_on_thread(napi_env env, void *data) {
   struct signing *signing = data;
   (void)env;
-  signing->rv = signing->p11->C_SignInit(signing->session, &signing->mechanism, signing->key);
-  if (signing->rv != CKR_OK) return;
-  signing->rv = signing->p11->C_Sign(signing->session, signing->input, signing->input_length, signing->signature,
-                                     &signing->signature_length);
+  double start = now_ms();
+  signing->rv = sign_by_token(signing);
+  signing->token_ms = now_ms() - start;
+  if (signing->rv == CKR_OK && signing->verifier != NULL)
+    signing->verdict = verify(signing->verifier, signing->data, signing->data_length, signing->signature,
+                              signing->signature_length);
 }
 
-/* Back on the JavaScript thread: callback(rv, signature), the signature where rv is CKR_OK. */
+static void end(napi_env env, struct signing *signing) {
+  if (signing->callback != NULL) napi_delete_reference(env, signing->callback);
+  if (signing->work != NULL) napi_delete_async_work(env, signing->work);
+  let_go_of_verifier(signing->verifier);
+  free(signing);
+}
+
+/* A signature of the token and, where there is one, the verdict on it. */
+static int read_result(napi_env env, const struct signing *signing, napi_value *signature, napi_value *verdict) {
+  return napi_create_buffer_copy(env, signing->signature_length, signing->signature, NULL, signature) == napi_ok &&
+         (signing->verdict == UNDECIDED || napi_get_boolean(env, signing->verdict == VALID, verdict) == napi_ok);
+}
+
+/* Back on the JavaScript thread: callback(rv, tokenMs, signature, isValid), the last two where rv is CKR_OK. */
 static void tell(napi_env env, napi_status status, void *data) {
   struct signing *signing = data;
-  napi_value callback, undefined, arguments[2];
+  napi_value callback, undefined, arguments[4];
   CK_RV rv = status == napi_ok ? signing->rv : CKR_FUNCTION_CANCELED;
   if (napi_get_reference_value(env, signing->callback, &callback) == napi_ok &&
       napi_get_undefined(env, &undefined) == napi_ok &&
-      napi_create_double(env, (double)rv, &arguments[0]) == napi_ok) {
-    arguments[1] = undefined;
-    if (rv != CKR_OK || napi_create_buffer_copy(env, signing->signature_length, signing->signature, NULL,
-                                                &arguments[1]) == napi_ok)
-      napi_call_function(env, undefined, callback, 2, arguments, NULL);
+      napi_create_double(env, (double)rv, &arguments[0]) == napi_ok &&
+      napi_create_double(env, signing->token_ms, &arguments[1]) == napi_ok) {
+    arguments[2] = arguments[3] = undefined;
+    if (rv != CKR_OK || read_result(env, signing, &arguments[2], &arguments[3]))
+      napi_call_function(env, undefined, callback, 4, arguments, NULL);
   }
-  napi_delete_reference(env, signing->callback);
-  napi_delete_async_work(env, signing->work);
-  free(signing);
+  end(env, signing);
 }
 
 /* Bytes of a Buffer that has exactly so many. */
@@ -114,15 +151,37 @@ static int read_mechanism(napi_env env, napi_value value, struct signing *signin
   return 1;
 }
 
-/* sign(library, session, mechanism, key, input, callback) */
+/* What was signed, if a verifier is given for it. */
+static int read_verification(napi_env env, napi_value verifier, const void *data, size_t length,
+                             struct signing *signing) {
+  napi_valuetype type;
+  void *given;
+  if (napi_typeof(env, verifier, &type) != napi_ok) return 0;
+  if (type == napi_undefined) return 1;
+  if (napi_get_value_external(env, verifier, &given) != napi_ok) return 0;
+  signing->verifier = hold_verifier(given);
+  memcpy(signing->data, data, length);
+  signing->data_length = length;
+  return 1;
+}
+
+static int begin(napi_env env, struct signing *signing) {
+  napi_value name;
+  return napi_create_string_utf8(env, "hsm-signer:sign", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+         napi_create_async_work(env, NULL, name, sign_on_thread, tell, signing, &signing->work) == napi_ok &&
+         napi_queue_async_work(env, signing->work) == napi_ok;
+}
+
+/* sign(library, session, mechanism, key, input, verifier, data, callback) */
 static napi_value sign(napi_env env, napi_callback_info info) {
-  napi_value arguments[6], name;
-  size_t count = 6;
-  void *library;
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 6 ||
-      napi_get_value_external(env, arguments[0], &library) != napi_ok)
-    return fail(env, "sign takes a library, a session, a mechanism, a key, an input and a callback");
-  struct signing *signing = calloc(1, sizeof *signing);
+  napi_value arguments[8];
+  size_t count = 8, length;
+  void *library, *data;
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 8 ||
+      napi_get_value_external(env, arguments[0], &library) != napi_ok ||
+      napi_get_buffer_info(env, arguments[6], &data, &length) != napi_ok)
+    return fail(env, "sign takes a library, a session, a mechanism, a key, an input, a verifier, data and a callback");
+  struct signing *signing = calloc(1, sizeof *signing + length);
   if (signing == NULL) return fail(env, "no memory for a signature");
   signing->p11 = library;
   signing->signature_length = sizeof signing->signature;
@@ -130,23 +189,48 @@ static napi_value sign(napi_env env, napi_callback_info info) {
       !read_mechanism(env, arguments[2], signing) ||
       !read_bytes(env, arguments[3], &signing->key, sizeof signing->key) ||
       !read_input(env, arguments[4], signing) ||
-      napi_create_reference(env, arguments[5], 1, &signing->callback) != napi_ok) {
-    free(signing);
+      !read_verification(env, arguments[5], data, length, signing) ||
+      napi_create_reference(env, arguments[7], 1, &signing->callback) != napi_ok) {
+    end(env, signing);
     return fail(env, "an argument of sign has the wrong type or length");
   }
-  if (napi_create_string_utf8(env, "hsm-signer:sign", NAPI_AUTO_LENGTH, &name) != napi_ok ||
-      napi_create_async_work(env, NULL, name, sign_on_thread, tell, signing, &signing->work) != napi_ok) {
-    napi_delete_reference(env, signing->callback);
-    free(signing);
-    return fail(env, "a signature cannot be begun");
-  }
-  if (napi_queue_async_work(env, signing->work) != napi_ok) {
-    napi_delete_async_work(env, signing->work);
-    napi_delete_reference(env, signing->callback);
-    free(signing);
+  if (!begin(env, signing)) {
+    end(env, signing);
     return fail(env, "a signature cannot be begun");
   }
   return NULL;
+}
+
+static void forget_verifier(napi_env env, void *verifier, void *hint) {
+  (void)env;
+  (void)hint;
+  let_go_of_verifier(verifier);
+}
+
+/*
+ * verifier(spki, hash, form): what verifies signatures with a public key; the form as a Uint32Array of a struct
+ * signature_form. Undefined where OpenSSL cannot do that.
+ */
+static napi_value verifier(napi_env env, napi_callback_info info) {
+  napi_value arguments[3], result = NULL;
+  size_t count = 3, spki_length, hash_length, form_length;
+  napi_typedarray_type type;
+  void *spki, *form;
+  char hash[16];
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 3 ||
+      napi_get_buffer_info(env, arguments[0], &spki, &spki_length) != napi_ok ||
+      napi_get_value_string_utf8(env, arguments[1], hash, sizeof hash, &hash_length) != napi_ok ||
+      napi_get_typedarray_info(env, arguments[2], &type, &form_length, &form, NULL, NULL) != napi_ok ||
+      type != napi_uint32_array || form_length != 3)
+    return fail(env, "verifier takes a key, a hash and a form");
+  const uint32_t *numbers = form;
+  struct signature_form wanted = {numbers[0], numbers[1], numbers[2]};
+  struct verifier *made = make_verifier(spki, spki_length, hash, wanted);
+  if (made != NULL && napi_create_external(env, made, forget_verifier, NULL, &result) != napi_ok) {
+    let_go_of_verifier(made);
+    return fail(env, "no memory for a verifier");
+  }
+  return result;
 }
 
 struct library {
@@ -207,10 +291,14 @@ __attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_
 }
 
 NAPI_MODULE_INIT() {
-  napi_property_descriptor functions[] = {
+  napi_value verifies;
+  if (napi_get_boolean(env, can_verify(), &verifies) != napi_ok) return NULL;
+  napi_property_descriptor properties[] = {
       {"library", NULL, library, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"verifier", NULL, verifier, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"verifies", NULL, NULL, NULL, NULL, verifies, napi_enumerable, NULL},
       {"sign", NULL, sign, NULL, NULL, NULL, napi_enumerable, NULL},
   };
-  if (napi_define_properties(env, exports, 2, functions) != napi_ok) return NULL;
+  if (napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties) != napi_ok) return NULL;
   return exports;
 }
