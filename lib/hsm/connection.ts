@@ -51,7 +51,16 @@ export class Connection {
    *   other codes of `return_codes.ts`; the module is finalized then
    */
   static open(options: ConnectionOptions): Connection {
-    const module = Pkcs11Module.open(options.modulePath, options.verifiesOnThread);
+    return Connection.#initialize(Pkcs11Module.load(options.modulePath, options.verifiesOnThread), options);
+  }
+
+  /** The same after `finalize`, with the module that is loaded already. */
+  openAgain(options: ConnectionOptions): Connection {
+    return Connection.#initialize(this.#module, options);
+  }
+
+  static #initialize(module: Pkcs11Module, options: ConnectionOptions): Connection {
+    module.initialize();
     try {
       return Connection.#logIn(module, options);
     } catch (error) {

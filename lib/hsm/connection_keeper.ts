@@ -152,7 +152,7 @@ export class ConnectionKeeper {
     }
     if (this.#recovery.isStopped) return;
     this.#current.finalize();
-    this.#adopt(Connection.open(this.#options));
+    this.#adopt(this.#current.openAgain(this.#options));
     this.#isLoginRenewed = false;
   }
 

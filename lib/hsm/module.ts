@@ -28,8 +28,8 @@ export class Pkcs11Module {
   }
 
   /** Loads the library and initializes it; see `load`. */
-  static open(path: string, verifiesOnThread?: boolean): Pkcs11Module {
-    const module = Pkcs11Module.load(path, verifiesOnThread);
+  static open(path: string): Pkcs11Module {
+    const module = Pkcs11Module.load(path);
     module.initialize();
     return module;
   }
@@ -58,7 +58,7 @@ export class Pkcs11Module {
 
   /**
    * Initializes the library for use by several threads. Without CKF_OS_LOCKING_OK it is promised a single one,
-   * while C_Sign runs on libuv's threads: SoftHSM2 then dies of heap corruption.
+   * while C_Sign runs on others: SoftHSM2 then dies of heap corruption.
    *
    * @returns what it says of itself, which it does not before
    */

@@ -63,7 +63,7 @@ export class NativeSign {
 
   /**
    * One C_SignInit and one C_Sign (PKCS#11 v2.40 §5.11), and nothing else: on CloudHSM every further call is a
-   * request to the cluster. Both run on a thread of libuv's pool; the bytes are copied before this returns.
+   * request to the cluster. Both run on a thread of the addon's own; the bytes are copied before this returns.
    *
    * @param session leased by the caller, and by nobody else until the promise settles
    * @param data what is hashed and signed

@@ -1,30 +1,18 @@
 /*
- * C_SignInit, C_Sign and the verification of the signature as one piece of work on a thread of libuv's pool
- * (PKCS#11 v2.40 §5.11).
+ * C_SignInit, C_Sign (PKCS#11 v2.40 §5.11) and the verification of the signature as one piece of work on a thread.
  *
  * pkcs11js has no asynchronous C_SignInit: where that asks the cluster, as CloudHSM's does unless it is told not to,
  * the one JavaScript thread would wait for the network with every signature. It also lets go of the input of an
  * asynchronous C_Sign (pkcs11js#121): here the input is copied before the call returns to JavaScript.
- *
- * pkcs11js does all the rest, and has to do it with the same list of functions: some libraries (p11-kit-client) make
- * a new instance of themselves whenever they are asked for it. So this addon is a PKCS#11 library too: the list is
- * asked for here, once for each library, and pkcs11js, which is told to load the addon, gets that one. The library is
- * never unloaded, which one with threads of its own would not survive.
  */
 #define NAPI_VERSION 8
 #include <node_api.h>
 
-#define CK_PTR *
-#define CK_DECLARE_FUNCTION(returnType, name) returnType name
-#define CK_DECLARE_FUNCTION_POINTER(returnType, name) returnType(*name)
-#define CK_CALLBACK_FUNCTION(returnType, name) returnType(*name)
-#ifndef NULL_PTR
-#define NULL_PTR 0
-#endif
-#include "pkcs11.h"
+#include "library.h"
+#include "threads.h"
 #include "verify.h"
 
-#include <dlfcn.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,8 +22,19 @@
 #define MAX_INPUT 128
 #define MAX_SIGNATURE 1024
 
+/* What a JavaScript thread waits for. */
+struct office {
+  napi_threadsafe_function tell;
+  /* Signatures under way; the process lives as long as there are any. */
+  unsigned under_way;
+  /* Done and not told yet, the last one first. */
+  struct signing *_Atomic done;
+};
+
 struct signing {
-  napi_async_work work;
+  struct work work;
+  struct office *office;
+  struct signing *next;
   napi_ref callback;
   CK_FUNCTION_LIST_PTR p11;
   CK_SESSION_HANDLE session;
@@ -75,21 +74,25 @@ static CK_RV sign_by_token(struct signing *signing) {
   return rv == CKR_OK && signing->signature_length > MAX_SIGNATURE ? CKR_GENERAL_ERROR : rv;
 }
 
-/* On a thread of the pool: no JavaScript here. */
-static void sign_on_thread(napi_env env, void *data) {
-  struct signing *signing = data;
-  (void)env;
+/* On a thread: no JavaScript here. */
+static void sign_on_thread(struct work *work) {
+  struct signing *signing = (struct signing *)work;
+  struct office *office = signing->office;
   double start = now_ms();
   signing->rv = sign_by_token(signing);
   signing->token_ms = now_ms() - start;
   if (signing->rv == CKR_OK && signing->verifier != NULL)
     signing->verdict = verify(signing->verifier, signing->data, signing->data_length, signing->signature,
                               signing->signature_length);
+  struct signing *former = atomic_load(&office->done);
+  do signing->next = former;
+  while (!atomic_compare_exchange_weak(&office->done, &former, signing));
+  /* Whoever put the first one there has called already. */
+  if (former == NULL) napi_call_threadsafe_function(office->tell, NULL, napi_tsfn_nonblocking);
 }
 
 static void end(napi_env env, struct signing *signing) {
   if (signing->callback != NULL) napi_delete_reference(env, signing->callback);
-  if (signing->work != NULL) napi_delete_async_work(env, signing->work);
   let_go_of_verifier(signing->verifier);
   free(signing);
 }
@@ -100,20 +103,53 @@ static int read_result(napi_env env, const struct signing *signing, napi_value *
          (signing->verdict == UNDECIDED || napi_get_boolean(env, signing->verdict == VALID, verdict) == napi_ok);
 }
 
-/* Back on the JavaScript thread: callback(rv, tokenMs, signature, isValid), the last two where rv is CKR_OK. */
-static void tell(napi_env env, napi_status status, void *data) {
-  struct signing *signing = data;
-  napi_value callback, undefined, arguments[4];
-  CK_RV rv = status == napi_ok ? signing->rv : CKR_FUNCTION_CANCELED;
+/* callback(rv, tokenMs, signature, isValid), the last two where rv is CKR_OK. */
+static void tell(napi_env env, const struct signing *signing) {
+  napi_value callback, undefined, exception, arguments[4];
   if (napi_get_reference_value(env, signing->callback, &callback) == napi_ok &&
       napi_get_undefined(env, &undefined) == napi_ok &&
-      napi_create_double(env, (double)rv, &arguments[0]) == napi_ok &&
+      napi_create_double(env, (double)signing->rv, &arguments[0]) == napi_ok &&
       napi_create_double(env, signing->token_ms, &arguments[1]) == napi_ok) {
     arguments[2] = arguments[3] = undefined;
-    if (rv != CKR_OK || read_result(env, signing, &arguments[2], &arguments[3]))
+    if (signing->rv != CKR_OK || read_result(env, signing, &arguments[2], &arguments[3]))
       napi_call_function(env, undefined, callback, 4, arguments, NULL);
   }
-  end(env, signing);
+  /* Those that come after this one are to be told all the same. */
+  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) {
+    napi_valuetype type;
+    if (napi_typeof(env, exception, &type) == napi_ok && type != napi_undefined) napi_fatal_exception(env, exception);
+  }
+}
+
+static struct signing *in_order(struct signing *done) {
+  struct signing *result = NULL;
+  while (done != NULL) {
+    struct signing *next = done->next;
+    done->next = result;
+    result = done;
+    done = next;
+  }
+  return result;
+}
+
+/* Back on the JavaScript thread, after one or several were done. */
+static void tell_all(napi_env env, napi_value unused, void *data, void *nothing) {
+  struct office *office = data;
+  (void)unused;
+  (void)nothing;
+  struct signing *signing = in_order(atomic_exchange(&office->done, NULL));
+  while (signing != NULL) {
+    struct signing *next = signing->next;
+    napi_handle_scope scope;
+    if (env != NULL && napi_open_handle_scope(env, &scope) == napi_ok) {
+      tell(env, signing);
+      napi_close_handle_scope(env, scope);
+    }
+    end(env, signing);
+    office->under_way -= 1;
+    signing = next;
+  }
+  if (env != NULL && office->under_way == 0) napi_unref_threadsafe_function(env, office->tell);
 }
 
 /* Bytes of a Buffer that has exactly so many. */
@@ -160,16 +196,23 @@ static int read_verification(napi_env env, napi_value verifier, const void *data
   if (type == napi_undefined) return 1;
   if (napi_get_value_external(env, verifier, &given) != napi_ok) return 0;
   signing->verifier = hold_verifier(given);
-  memcpy(signing->data, data, length);
+  if (length > 0) memcpy(signing->data, data, length);
   signing->data_length = length;
   return 1;
 }
 
 static int begin(napi_env env, struct signing *signing) {
-  napi_value name;
-  return napi_create_string_utf8(env, "hsm-signer:sign", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-         napi_create_async_work(env, NULL, name, sign_on_thread, tell, signing, &signing->work) == napi_ok &&
-         napi_queue_async_work(env, signing->work) == napi_ok;
+  void *data;
+  if (napi_get_instance_data(env, &data) != napi_ok || data == NULL) return 0;
+  struct office *office = data;
+  signing->office = office;
+  signing->work.run = sign_on_thread;
+  if (office->under_way == 0 && napi_ref_threadsafe_function(env, office->tell) != napi_ok) return 0;
+  office->under_way += 1;
+  if (run_on_thread(&signing->work)) return 1;
+  office->under_way -= 1;
+  if (office->under_way == 0) napi_unref_threadsafe_function(env, office->tell);
+  return 0;
 }
 
 /* sign(library, session, mechanism, key, input, verifier, data, callback) */
@@ -233,39 +276,6 @@ static napi_value verifier(napi_env env, napi_callback_info info) {
   return result;
 }
 
-struct library {
-  struct library *next;
-  CK_FUNCTION_LIST_PTR p11;
-  char path[];
-};
-
-/* All that were ever loaded, by the one JavaScript thread. */
-static struct library *libraries;
-/* The one that pkcs11js is about to ask for. */
-static struct library *chosen;
-
-static struct library *load(const char *path, const char **reason) {
-  for (struct library *known = libraries; known != NULL; known = known->next)
-    if (strcmp(known->path, path) == 0) return known;
-  void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
-  if (handle == NULL) {
-    *reason = dlerror();
-    return NULL;
-  }
-  CK_C_GetFunctionList get = (CK_C_GetFunctionList)dlsym(handle, "C_GetFunctionList");
-  CK_FUNCTION_LIST_PTR p11;
-  struct library *made = malloc(sizeof *made + strlen(path) + 1);
-  *reason = "it is not a PKCS#11 library, or does not want to be one now (C_GetFunctionList)";
-  if (get == NULL || made == NULL || get(&p11) != CKR_OK) {
-    free(made);
-    return NULL;
-  }
-  strcpy(made->path, path);
-  made->p11 = p11;
-  made->next = libraries;
-  return libraries = made;
-}
-
 /* library(path): the functions of a PKCS#11 library, and what C_GetFunctionList gives from now on. */
 static napi_value library(napi_env env, napi_callback_info info) {
   napi_value argument, result;
@@ -276,23 +286,32 @@ static napi_value library(napi_env env, napi_callback_info info) {
       napi_get_value_string_utf8(env, argument, path, sizeof path, &length) != napi_ok ||
       length + 1 >= sizeof path)
     return fail(env, "library takes a path");
-  chosen = load(path, &reason);
-  if (chosen == NULL) return fail(env, reason);
-  if (napi_create_external(env, chosen->p11, NULL, NULL, &result) != napi_ok)
-    return fail(env, "no memory for a library");
+  CK_FUNCTION_LIST_PTR p11 = choose_library(path, &reason);
+  if (p11 == NULL) return fail(env, reason);
+  if (napi_create_external(env, p11, NULL, NULL, &result) != napi_ok) return fail(env, "no memory for a library");
   return result;
 }
 
-__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list) {
-  if (list == NULL) return CKR_ARGUMENTS_BAD;
-  if (chosen == NULL) return CKR_GENERAL_ERROR;
-  *list = chosen->p11;
-  return CKR_OK;
+static void close_office(void *unused) {
+  (void)unused;
+  await_all_work();
+}
+
+/* Lasts as long as the process: a thread may have to do with it when everything else is over. */
+static int open_office(napi_env env) {
+  napi_value name;
+  struct office *office = calloc(1, sizeof *office);
+  return office != NULL && napi_create_string_utf8(env, "hsm-signer:sign", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+         napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, office, tell_all,
+                                         &office->tell) == napi_ok &&
+         napi_unref_threadsafe_function(env, office->tell) == napi_ok &&
+         napi_set_instance_data(env, office, NULL, NULL) == napi_ok &&
+         napi_add_env_cleanup_hook(env, close_office, office) == napi_ok;
 }
 
 NAPI_MODULE_INIT() {
   napi_value verifies;
-  if (napi_get_boolean(env, can_verify(), &verifies) != napi_ok) return NULL;
+  if (!open_office(env) || napi_get_boolean(env, can_verify(), &verifies) != napi_ok) return NULL;
   napi_property_descriptor properties[] = {
       {"library", NULL, library, NULL, NULL, NULL, napi_enumerable, NULL},
       {"verifier", NULL, verifier, NULL, NULL, NULL, napi_enumerable, NULL},
