@@ -10,20 +10,36 @@ export function ecdsaSignatureToDer(signature: Uint8Array): Uint8Array {
     throw new RangeError(`Cannot split an ECDSA signature of ${signature.length} bytes into r and s`);
   }
   const half = signature.length / 2;
-  const r = derInteger(signature.subarray(0, half));
-  const s = derInteger(signature.subarray(half));
-  const length = r.length + s.length;
+  const r = magnitudeOf(signature, 0, half);
+  const s = magnitudeOf(signature, half, signature.length);
+  const length = 4 + signLength(r) + r.length + signLength(s) + s.length;
   const header = length < 0x80 ? [0x30, length] : [0x30, 0x81, length];
-  return Buffer.concat([Buffer.from(header), r, s]);
+  const der = Buffer.alloc(header.length + length);
+  der.set(header);
+  writeInteger(der, writeInteger(der, header.length, r), s);
+  return der;
 }
 
-/** Minimal two's complement of a non-negative big-endian integer (X.690 §8.3.2). At most 127 bytes. */
-function derInteger(magnitude: Uint8Array): Uint8Array {
-  let start = 0;
-  while (start < magnitude.length - 1 && magnitude[start] === 0) start += 1;
-  const digits = magnitude.subarray(start);
-  const padding = (digits[0] ?? 0) >= 0x80 ? [0] : [];
-  return Buffer.concat([Buffer.from([0x02, padding.length + digits.length, ...padding]), digits]);
+/** The digits of a big-endian integer without leading zeros; of 0 one. */
+function magnitudeOf(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  let first = start;
+  while (first < end - 1 && bytes[first] === 0) first += 1;
+  return bytes.subarray(first, end);
+}
+
+/** Of the byte that says that an integer is not negative. */
+function signLength(magnitude: Uint8Array): number {
+  return (magnitude[0] ?? 0) >= 0x80 ? 1 : 0;
+}
+
+/** Writes a minimal two's complement (X.690 §8.3.2), of at most 127 bytes, and says where it ends. */
+function writeInteger(der: Uint8Array, start: number, magnitude: Uint8Array): number {
+  const length = signLength(magnitude) + magnitude.length;
+  der[start] = 0x02;
+  der[start + 1] = length;
+  const end = start + 2 + length;
+  der.set(magnitude, end - magnitude.length);
+  return end;
 }
 
 /**

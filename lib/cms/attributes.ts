@@ -60,11 +60,10 @@ export const signingTime: AttributeProvider = () => {
   const utcTime = attribute(ID_SIGNING_TIME, new asn1js.UTCTime({ valueDate: epoch }));
   const generalizedTime = attribute(ID_SIGNING_TIME, new asn1js.GeneralizedTime({ valueDate: epoch }));
   return ({ time }) => {
-    const digits = `${time.toISOString().replace(/\D/g, "").slice(0, 14)}Z`;
     const year = time.getUTCFullYear();
     return year < 1950 || year >= 2050
-      ? withEnding(generalizedTime, Buffer.from(digits))
-      : withEnding(utcTime, Buffer.from(digits.slice(2)));
+      ? withEnding(generalizedTime, Buffer.from(`${year}${digitsWithinYear(time)}`))
+      : withEnding(utcTime, Buffer.from(`${twoDigits(year % 100)}${digitsWithinYear(time)}`));
   };
 };
 
@@ -89,6 +88,17 @@ export const signingCertificateV2: AttributeProvider = ({ hash, certificate }) =
 
 /** `adbe.pkcs7.detached`: the CMS profile of PDF signatures (ISO 32000-1 §12.8.3.3). */
 export const CMS_PROFILE: Profile = [contentType, signingTime, messageDigest, signingCertificateV2];
+
+/** Month, day, hour, minute and second, in Universal Time. */
+function digitsWithinYear(time: Date): string {
+  const monthAndDay = twoDigits(time.getUTCMonth() + 1) + twoDigits(time.getUTCDate());
+  const hourAndMinute = twoDigits(time.getUTCHours()) + twoDigits(time.getUTCMinutes());
+  return `${monthAndDay}${hourAndMinute}${twoDigits(time.getUTCSeconds())}Z`;
+}
+
+function twoDigits(value: number): string {
+  return value < 10 ? `0${value}` : `${value}`;
+}
 
 function attribute(type: string, value: asn1js.AsnType): Uint8Array {
   return new Uint8Array(new Attribute({ type, values: [value] }).toSchema().toBER(false));

@@ -125,7 +125,7 @@ export class Examination {
     { signatures, limitMs, onProgress }: MeasureOptions,
   ): Promise<SignatureTimes> {
     const times = { init: [] as number[], sign: [] as number[] };
-    const input = tokenInput(algorithm, randomBytes(32));
+    const input = Buffer.from(tokenInput(algorithm, randomBytes(32)));
     await this.#withSession("measure signatures", async (session) => {
       const end = performance.now() + limitMs;
       for (let made = 0; made <= signatures && (made < 2 || performance.now() < end); made += 1) {

@@ -21,7 +21,7 @@ interface Addon {
     session: Buffer,
     mechanism: Uint32Array,
     key: Buffer,
-    input: Buffer,
+    input: Uint8Array,
     verifier: object | undefined,
     data: Buffer,
     callback: (
@@ -31,6 +31,12 @@ interface Addon {
       isValid: boolean | undefined,
     ) => void,
   ): void;
+}
+
+/** What the addon is told of a key and an algorithm. */
+interface Way {
+  readonly mechanism: Uint32Array;
+  readonly verifier: object | undefined;
 }
 
 /** The path of the addon, which is a PKCS#11 library too: that of the last `NativeSign` that was made. */
@@ -45,7 +51,7 @@ export function addonPath(): string {
 export class NativeSign {
   readonly #addon: Addon;
   readonly #library: object;
-  readonly #verifiers = new WeakMap<KeyObject, Map<string, object | undefined>>();
+  readonly #ways = new WeakMap<KeyObject, Map<string, Way>>();
   /** Whether signatures are verified on the thread that made them; otherwise `node:crypto` verifies them. */
   readonly verifies: boolean;
 
@@ -79,13 +85,14 @@ export class NativeSign {
     timings: SignTimings,
   ): Promise<Buffer> {
     const { promise, resolve, reject } = deferred<Buffer>();
+    const { mechanism, verifier } = this.#wayOf(key.publicKeyObject, algorithm);
     this.#addon.sign(
       this.#library,
       session.handle,
-      numbersOf(algorithm.mechanism),
+      mechanism,
       key.p11Object.handle,
       tokenInput(algorithm, data),
-      this.#verifierOf(key.publicKeyObject, algorithm),
+      verifier,
       data,
       (rv, tokenMs, signature, isValid) => {
         timings.tokenMs += tokenMs;
@@ -98,22 +105,26 @@ export class NativeSign {
     return promise;
   }
 
-  #verifierOf(publicKey: KeyObject, algorithm: SignatureAlgorithm): object | undefined {
-    if (!this.verifies) return undefined;
+  /** Made once for each key and way to sign with it. */
+  #wayOf(publicKey: KeyObject, algorithm: SignatureAlgorithm): Way {
     const name = algorithm.scheme + algorithm.hash.nodeName;
-    let known = this.#verifiers.get(publicKey);
-    if (known === undefined) {
-      known = new Map();
-      this.#verifiers.set(publicKey, known);
-    }
-    if (!known.has(name)) known.set(name, this.#makeVerifier(publicKey, algorithm));
-    return known.get(name);
+    const known = this.#ways.get(publicKey);
+    const way = known?.get(name);
+    if (way !== undefined) return way;
+    const made = {
+      mechanism: numbersOf(algorithm.mechanism),
+      verifier: this.#verifier(publicKey, algorithm),
+    };
+    if (known === undefined) this.#ways.set(publicKey, new Map([[name, made]]));
+    else known.set(name, made);
+    return made;
   }
 
-  #makeVerifier(
+  #verifier(
     publicKey: KeyObject,
     { hash, verifyOptions, rawSignatureLength }: SignatureAlgorithm,
   ): object | undefined {
+    if (!this.verifies) return undefined;
     const { padding = 0, saltLength = 0 } = verifyOptions;
     const spki = publicKey.export({ type: "spki", format: "der" });
     return this.#addon.verifier(spki, hash.nodeName, Uint32Array.of(padding, saltLength, rawSignatureLength));

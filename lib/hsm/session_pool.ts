@@ -46,6 +46,11 @@ interface Waiter<S> {
   readonly timer: NodeJS.Timeout;
 }
 
+interface Lease {
+  /** Whether its time is up. */
+  overdue: boolean;
+}
+
 /**
  * Sessions that are lent exclusively: a PKCS#11 session carries one operation at a time, and CloudHSM
  * leaves it undefined what two of them produce.
@@ -105,14 +110,23 @@ export class SessionPool<S> {
    *   the pool is closed; and whatever `use` throws
    */
   async withSession<T>(use: (session: S) => Promise<T>, options: LeaseOptions = {}): Promise<T> {
-    const session = await this.#acquire(options.fresh ?? false);
-    const lease = { overdue: false };
-    const operation = use(session);
-    operation.then(
-      () => this.#release(session, lease, true),
-      (error: unknown) => this.#release(session, lease, this.#options.isReusableAfter(error)),
+    const session = this.#acquire(options.fresh ?? false) ?? (await this.#wait());
+    const { promise, resolve, reject } = deferred<T>();
+    const lease: Lease = { overdue: false };
+    const timer = options.withoutDeadline ? undefined : this.#untilDeadline(lease, reject);
+    use(session).then(
+      (result) => {
+        clearTimeout(timer);
+        this.#release(session, lease, true);
+        resolve(result);
+      },
+      (error: unknown) => {
+        clearTimeout(timer);
+        this.#release(session, lease, this.#options.isReusableAfter(error));
+        reject(error);
+      },
     );
-    return options.withoutDeadline ? operation : this.#untilDeadline(operation, lease);
+    return promise;
   }
 
   /**
@@ -134,7 +148,12 @@ export class SessionPool<S> {
     return this.#leased;
   }
 
-  async #acquire(fresh: boolean): Promise<S> {
+  /**
+   * A session, if one can be had now.
+   *
+   * @throws SignerError when nobody may wait for one
+   */
+  #acquire(fresh: boolean): S | undefined {
     if (this.#closing) throw stopping();
     const idle = this.#idle.pop();
     if (idle !== undefined) return this.#lend(fresh ? this.#newInsteadOf(idle) : idle);
@@ -149,7 +168,7 @@ export class SessionPool<S> {
         `Cannot get a session: ${this.#waiters.length} callers wait already`,
       );
     }
-    return await this.#wait();
+    return undefined;
   }
 
   #lend(session: S): S {
@@ -195,21 +214,18 @@ export class SessionPool<S> {
     return promise;
   }
 
-  #untilDeadline<T>(operation: Promise<T>, lease: { overdue: boolean }): Promise<T> {
-    const { promise, resolve, reject } = deferred<T>();
+  #untilDeadline(lease: Lease, reject: (error: SignerError) => void): NodeJS.Timeout {
     const limit = this.#options.operationTimeoutMs;
-    const timer = setTimeout(() => {
+    return setTimeout(() => {
       lease.overdue = true;
       this.#overdue += 1;
       reject(new SignerError("ERR_SIGN_TIMEOUT", `Cannot sign: the token has not answered for ${limit} ms`));
       this.#options.onOverdue?.(this.state);
       if (this.#hangs()) this.#refuseAll(this.#hanging());
     }, limit);
-    operation.then(resolve, reject).finally(() => clearTimeout(timer));
-    return promise;
   }
 
-  #release(session: S, lease: { overdue: boolean }, reusable: boolean): void {
+  #release(session: S, lease: Lease, reusable: boolean): void {
     this.#leased -= 1;
     if (lease.overdue) this.#overdue -= 1;
     if (this.#closing || lease.overdue || !reusable) this.#closeQuietly(session);

@@ -5,8 +5,8 @@ import { verifySignature } from "../verify_signature.ts";
 import type { TokenKey } from "./token_key.ts";
 
 /** What the token takes of the bytes that are to be signed: a hash made here, or what stands for one. */
-export function tokenInput(algorithm: SignatureAlgorithm, data: Uint8Array): Buffer {
-  return Buffer.from(algorithm.mechanismInput(createHash(algorithm.hash.nodeName).update(data).digest()));
+export function tokenInput(algorithm: SignatureAlgorithm, data: Uint8Array): Uint8Array {
+  return algorithm.mechanismInput(createHash(algorithm.hash.nodeName).update(data).digest());
 }
 
 /**
