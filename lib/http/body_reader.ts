@@ -76,6 +76,8 @@ class BodyReading {
   }
 
   #onClose(): void {
+    // Comes after the end, too: an error made in vain would cost as much as the answer does.
+    if (this.#isOver) return;
     this.#fail(new SignerError("ERR_BODY_INCOMPLETE", "Cannot read the request: its body ended too early"));
   }
 

@@ -74,7 +74,7 @@ export interface Answered {
   readonly path: string;
   readonly status: number;
   /** Of the problem, where it was one. */
-  readonly code?: string;
+  readonly code?: string | undefined;
   /** From the end of its head to the reply, in milliseconds. */
   readonly totalMs: number;
   readonly facts: RequestFacts;

@@ -10,14 +10,13 @@ import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { readBody } from "./body_reader.ts";
+import { type BodyLimits, readBody } from "./body_reader.ts";
 import { BodyTurns } from "./body_turns.ts";
 import { ClientAddresses } from "./client_address.ts";
 import { Connections } from "./connections.ts";
 import type { HttpHandler, HttpReply, Refused } from "./exchange.ts";
+import { IncomingRequest } from "./incoming_request.ts";
 import { problemReply } from "./problems.ts";
-import { headFault, pathOf, queryParameter } from "./request_head.ts";
-import { requestIdOf } from "./request_id.ts";
 import { hasBody, send, sendAndLinger } from "./send_reply.ts";
 import type { TlsFiles } from "./tls_files.ts";
 import { TlsSide } from "./tls_side.ts";
@@ -74,6 +73,7 @@ export class HttpServer {
   readonly #server: Server;
   readonly #options: HttpServerOptions;
   readonly #limits: HttpLimits;
+  readonly #bodyLimits: BodyLimits;
   readonly #connections = new Connections();
   readonly #turns = new BodyTurns();
   /** `undefined` for plain HTTP. */
@@ -84,6 +84,7 @@ export class HttpServer {
   private constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    this.#bodyLimits = { maxBodyBytes: options.maxBodyBytes, ...this.#limits };
     this.#addresses = new ClientAddresses(options.trustedProxies ?? []);
     [this.#server, this.#tls] = this.#create(options);
     this.#server.maxConnections = this.#limits.maxConnections;
@@ -185,51 +186,34 @@ export class HttpServer {
     return [server, new TlsSide({ server, files: tls, onSecure, onRefused })];
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    let bodyIsRead = false;
-    const { maxBodyBytes, handler, log } = this.#options;
-    this.#connections.expect(request.socket, response);
+  async #answer(message: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { handler, log } = this.#options;
+    this.#connections.expect(message.socket, response);
+    const request = new IncomingRequest(
+      message,
+      { address: this.#addresses.of(message), certificate: this.#tls?.certificateOf(message.socket) },
+      (sink) => readBody(message, response, sink, this.#bodyLimits, this.#turns),
+    );
     try {
-      const reply = await handler({
-        id: requestIdOf(request),
-        facts: { address: this.#addresses.of(request), timings: { queueMs: 0, tokenMs: 0 } },
-        fault: headFault(request),
-        method: request.method ?? "",
-        path: pathOf(request),
-        presented: {
-          authorization: request.headers.authorization,
-          certificate: this.#tls?.certificateOf(request.socket),
-        },
-        isAbandoned: () => request.socket.destroyed,
-        query: (name) => queryParameter(request, name),
-        header: (name) => {
-          const value = request.headers[name];
-          return Array.isArray(value) ? value.join(", ") : value;
-        },
-        readBody: async (sink) => {
-          await readBody(request, response, sink, { maxBodyBytes, ...this.#limits }, this.#turns);
-          bodyIsRead = true;
-        },
-      });
-      await this.#send(request, response, reply, bodyIsRead);
+      await this.#send(message, response, await handler(request), request);
     } catch (error) {
       log("error", "http.failed", { error });
-      await this.#send(request, response, problemReply(error), bodyIsRead);
+      await this.#send(message, response, problemReply(error), request);
     }
   }
 
   async #send(
-    request: IncomingMessage,
+    message: IncomingMessage,
     response: ServerResponse,
     reply: HttpReply,
-    bodyIsRead: boolean,
+    { id, bodyIsRead }: IncomingRequest,
   ): Promise<void> {
-    if (response.destroyed || response.headersSent || !request.socket.writable) return;
-    if (bodyIsRead || !hasBody(request)) {
-      send(response, reply, this.#stopping || this.#connections.isRetired(request.socket));
+    if (response.destroyed || response.headersSent || !message.socket.writable) return;
+    if (bodyIsRead || !hasBody(message)) {
+      send(response, reply, { id, isLast: this.#stopping || this.#connections.isRetired(message.socket) });
       return;
     }
-    await sendAndLinger(request, response, reply, this.#limits.lingerMs);
+    await sendAndLinger(message, response, reply, { id, lingerMs: this.#limits.lingerMs });
   }
 }
 

@@ -144,7 +144,7 @@ async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
     facts.digest = digest.toString("hex");
     requireGranted(caller, digest);
     facts.certificateSerial = credential.serialNumber;
-    const asker: Asker = { caller, isGone: request.isAbandoned };
+    const asker: Asker = { caller, isGone: () => request.isAbandoned() };
     const signedData = await credential.sign(digest, facts.timings, asker);
     await routes.record(request, credential, signedData);
     return signReply(signedData, request.header("accept"));

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { lacks } from "../runtime.ts";
 import type { HttpReply } from "./exchange.ts";
+import { REQUEST_ID_HEADER } from "./request_id.ts";
 
 /** What a reply has to reach its client, where its end is not told. */
 const CUT_MS = 1_000;
@@ -10,19 +11,31 @@ export function hasBody({ headers }: IncomingMessage): boolean {
   return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0;
 }
 
-/** @param isLast whether the connection ends after it */
-export function send(response: ServerResponse, reply: HttpReply, isLast: boolean): void {
-  writeHead(response, reply, isLast);
+/** What a reply says besides its own. */
+interface Occasion {
+  /** Of the request. */
+  readonly id: string;
+  /** Whether the connection ends after it. */
+  readonly isLast: boolean;
+}
+
+export function send(response: ServerResponse, reply: HttpReply, occasion: Occasion): void {
+  writeHead(response, reply, occasion);
   response.end(reply.body);
 }
 
-function writeHead(response: ServerResponse, { status, headers, body }: HttpReply, isLast: boolean): void {
-  response.writeHead(status, {
-    ...headers,
-    "x-content-type-options": "nosniff",
-    ...(status === 204 || status === 304 ? {} : { "content-length": Buffer.byteLength(body ?? "") }),
-    ...(isLast ? { connection: "close" } : {}),
-  });
+function writeHead(
+  response: ServerResponse,
+  { status, headers, body }: HttpReply,
+  { id, isLast }: Occasion,
+): void {
+  // Member by member: the spread of one object after the other takes V8 several times as long.
+  const head: Record<string, string | number> = { "x-content-type-options": "nosniff" };
+  for (const name in headers) head[name] = headers[name] ?? "";
+  head[REQUEST_ID_HEADER] = id;
+  if (status !== 204 && status !== 304) head["content-length"] = Buffer.byteLength(body ?? "");
+  if (isLast) head["connection"] = "close";
+  response.writeHead(status, head);
 }
 
 /**
@@ -33,9 +46,9 @@ export async function sendAndLinger(
   request: IncomingMessage,
   response: ServerResponse,
   reply: HttpReply,
-  lingerMs: number,
+  { id, lingerMs }: { readonly id: string; readonly lingerMs: number },
 ): Promise<void> {
-  writeHead(response, reply, true);
+  writeHead(response, reply, { id, isLast: true });
   if (reply.body !== undefined && request.method !== "HEAD") response.write(reply.body);
   else response.flushHeaders();
   await new Promise<void>((resolve) => {

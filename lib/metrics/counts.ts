@@ -7,7 +7,7 @@ export interface CountedRequest {
   /** `undefined` where it never became a request. */
   readonly path?: string;
   readonly status: number;
-  readonly code?: string;
+  readonly code?: string | undefined;
   /** In milliseconds. */
   readonly totalMs?: number;
   readonly facts?: {
