@@ -7,6 +7,8 @@ export const DENO_LACKS = {
   "X.509": "node:crypto's X509Certificate has gaps and a way of its own: lib/credential/deno_certificate.ts",
   "ECDSA over short digests":
     "node:crypto neither makes nor verifies ECDSA with P-521 over SHA-256: lib/verify_signature.ts",
+  "OpenSSL for addons":
+    "exports none to lib/hsm/native: lib/verify_signature.ts verifies, not the thread that signed",
   "rare curves":
     "no API verifies with Ed448 or with curves other than P-256, P-384 and P-521: a CA's certificate with one is refused",
   "quoted alternative names":
