@@ -81,7 +81,6 @@ export function serviceEnvironment(
 ): Readonly<Record<string, string>> {
   return {
     ...token.environment,
-    UV_THREADPOOL_SIZE: threadsFor(sessions),
     HSM_MODULE: token.modulePath,
     HSM_TOKEN_LABEL: token.label,
     HSM_PIN: token.pin,

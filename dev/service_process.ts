@@ -55,7 +55,7 @@ export async function startServiceProcess(options: ServiceProcessOptions): Promi
   const { program, args } = serverCommand([]);
   const child = spawn(program, args, {
     cwd: PROJECT,
-    env: { PATH, HOME, UV_THREADPOOL_SIZE: "24", ...options.environment },
+    env: { PATH, HOME, ...options.environment },
     stdio: ["ignore", "pipe", "pipe"],
     // A group of its own: Ctrl-C reaches this process alone, which stops the service in its own way.
     detached: true,

@@ -3,9 +3,6 @@ import { join } from "node:path";
 import { type ServiceProcess, type ServiceProcessOptions, startServiceProcess } from "./service_process.ts";
 import { type SoftHsmToken, softHsmToken } from "./softhsm.ts";
 
-/** 16 sessions and 4 threads for the rest. */
-const THREADS = "20";
-
 /** A service on a SoftHSM2 token that protects nothing. */
 export interface ThrowawayService extends ServiceProcess {
   readonly token: SoftHsmToken;
@@ -35,7 +32,6 @@ export async function startThrowawayService(
     CERT_DIR: join(directory, "certs"),
     HOST: "127.0.0.1",
     PORT: "0",
-    UV_THREADPOOL_SIZE: THREADS,
     ...settings,
   };
   return { ...(await startServiceProcess({ ...options, environment })), token };

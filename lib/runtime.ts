@@ -18,7 +18,6 @@ export const DENO_LACKS = {
     "one whose request was answered before its body does not end by itself, and is cut: lib/http/send_reply.ts",
   "resumption of TLS sessions": "each connection makes a whole handshake",
   "points on their curve": "a JWK that is none verifies nothing, but is not found when its file is read",
-  "limit of threads": "C_Sign gets as many threads as it needs; UV_THREADPOOL_SIZE says nothing",
   "limit of chunk extensions": "node:http passes over chunk extensions of any length",
   "output that does not block":
     "standard output blocks: the service stands still while whoever reads its log from a pipe does not",
@@ -36,41 +35,6 @@ export type Lack = keyof typeof DENO_LACKS;
 
 export function lacks(what: Lack): boolean {
   return IS_DENO && what in DENO_LACKS;
-}
-
-/**
- * A C_Sign occupies one thread of libuv's pool until the HSM answers: with fewer threads than sessions, the
- * rest of the sessions are for nothing. libuv reads UV_THREADPOOL_SIZE at the first use of the pool; a loader
- * such as tsx uses it before the first line of the program runs, Node's own type stripping does not.
- */
-export interface ThreadPool {
-  /** Threads that C_Sign can have; `undefined` where the runtime grows them by need (Deno). */
-  readonly threads: number | undefined;
-}
-
-const LIBUV_DEFAULT_THREADS = 4;
-/** Threads for everything that is not a C_Sign: files, name look-ups. */
-const OTHER_THREADS = 4;
-
-/** Threads that a service with so many sessions needs. */
-export function threadsFor(sessions: number): number {
-  return sessions + OTHER_THREADS;
-}
-
-/** Sees to it, where that is still possible, that the pool has `wanted` threads, and says how many there are. */
-export function sizeThreadPool(wanted: number, environment: NodeJS.ProcessEnv = process.env): ThreadPool {
-  if (lacks("limit of threads")) return { threads: undefined };
-  const given = Number(environment["UV_THREADPOOL_SIZE"] ?? "");
-  if (given > 0) return { threads: given };
-  if (runsThroughLoader()) return { threads: LIBUV_DEFAULT_THREADS };
-  environment["UV_THREADPOOL_SIZE"] = String(wanted);
-  return { threads: wanted };
-}
-
-function runsThroughLoader(): boolean {
-  return process.execArgv.some((argument) =>
-    /^--(import|loader|experimental-loader|require)\b|^-r$/.test(argument),
-  );
 }
 
 /** Has a process that serves end as on Node: when it must, and with its last words. */

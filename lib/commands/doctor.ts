@@ -18,7 +18,7 @@ import {
 } from "./doctor/finding.ts";
 import { knownConfiguration } from "./doctor/known_configuration.ts";
 import { wantsColours } from "./doctor/layout.ts";
-import { checkClock, checkThreadPool } from "./doctor/machine_checks.ts";
+import { checkClock, checkThreads } from "./doctor/machine_checks.ts";
 import { Report } from "./doctor/report.ts";
 import {
   checkInitialization,
@@ -115,7 +115,7 @@ function plan(examined: Examined, options: CommandOptions): readonly Step[] {
     ...each("key", checkKey),
     ...each("certificate", checkCertificate),
     step("clock", checkClock),
-    step("thread-pool", checkThreadPool),
+    step("thread-pool", checkThreads),
     ...each("latency", checkLatency),
     ...each("signature", checkSignature),
   ];

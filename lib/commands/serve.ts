@@ -8,8 +8,8 @@ import {
 import { messageOf, sentencesOf } from "../errors.ts";
 import { EXIT } from "../exit_codes.ts";
 import { LineWriter } from "../line_writer.ts";
-import { jsonLog, type Log, type LogLevel, logLine } from "../log.ts";
-import { endProcess, prepareProcess, sizeThreadPool, threadsFor } from "../runtime.ts";
+import { jsonLog, type LogLevel, logLine } from "../log.ts";
+import { endProcess, prepareProcess } from "../runtime.ts";
 import { HungStartError, type Service, startService } from "../service.ts";
 import { inheritedSocket } from "../supervision/inherited_socket.ts";
 import { Supervisor } from "../supervision/supervisor.ts";
@@ -48,7 +48,6 @@ async function serve(context: CommandContext, options: CommandOptions): Promise<
   try {
     const config = readConfig(context, options);
     level = config.logLevel;
-    warnOfFewThreads(config.token.sessions, log);
     supervisor.starting();
     const socket = inheritedSocket(environment);
     const service = await startService({ config, log, now, socket, linesLost: () => output.lost });
@@ -67,13 +66,6 @@ async function serve(context: CommandContext, options: CommandOptions): Promise<
     await supervisor.failed(sentences);
     end(exitCodeOf(error instanceof HungStartError ? error.cause : error), error instanceof HungStartError);
   }
-}
-
-function warnOfFewThreads(sessions: number, log: Log): void {
-  const { threads } = sizeThreadPool(threadsFor(sessions));
-  if (threads === undefined || threads >= sessions) return;
-  const advice = `start with UV_THREADPOOL_SIZE=${threadsFor(sessions)}`;
-  log("warning", "thread_pool.small", { threads, sessions, advice });
 }
 
 function reloadOnSignal(reload: () => Promise<void>, supervisor: Supervisor): void {

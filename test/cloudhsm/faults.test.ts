@@ -6,7 +6,6 @@ import { join } from "node:path";
 import { after, afterEach, describe, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import pkcs11 from "pkcs11js";
-import { lacks } from "../../lib/runtime.ts";
 import { scriptCommand } from "../support/module_command.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { until } from "../support/until.ts";
@@ -550,23 +549,6 @@ describe("a C_Sign that hangs", () => {
     assert.equal(signal, "SIGKILL");
     const sign = `${begin} console.log(library.C_Sign(session, Buffer.alloc(32, 1), Buffer.alloc(64)).length);`;
     assert.equal(run(sign, {}).stdout, "64\n");
-  });
-
-  test("takes a thread from the others, of as many as UV_THREADPOOL_SIZE says, or from nobody", () => {
-    simulator.configure({});
-    simulator.order({ calls: [{ on: "C_Sign", hangs: true, times: 1 }] });
-    // Where there is one thread, the second call is never made; nobody knows of "never" but after a while.
-    const patienceMs = lacks("limit of threads") ? 60_000 : 500;
-    const script = `${beginOn(simulator)} ${MAKE_KEY}
-      const other = library.C_OpenSession(library.C_GetSlotList(true)[0], ${READ_WRITE});
-      for (const each of [session, other]) library.C_SignInit(each, { mechanism: pkcs11.CKM_ECDSA }, privateKey);
-      const end = (text) => { console.log(text); process.kill(process.pid, "SIGKILL"); };
-      const [input, room, otherRoom] = [Buffer.alloc(32, 1), Buffer.alloc(64), Buffer.alloc(64)];
-      library.C_SignAsync(session, input, room);
-      library.C_SignAsync(other, input, otherRoom).then(() => end("signed"));
-      setTimeout(() => end("not signed"), ${patienceMs});`;
-    const { stdout } = run(script, { UV_THREADPOOL_SIZE: "1" });
-    assert.equal(stdout, lacks("limit of threads") ? "signed\n" : "not signed\n");
   });
 });
 

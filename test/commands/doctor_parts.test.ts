@@ -4,11 +4,26 @@ import { loadAdvice } from "../../lib/commands/doctor/advice.ts";
 import type { Finding } from "../../lib/commands/doctor/finding.ts";
 import { judgeTimes } from "../../lib/commands/doctor/latency.ts";
 import { layOut, wantsColours, wrap } from "../../lib/commands/doctor/layout.ts";
+import { judgeThreads } from "../../lib/commands/doctor/machine_checks.ts";
 import { Report } from "../../lib/commands/doctor/report.ts";
 import { shellWord } from "../../lib/commands/doctor/wording.ts";
 
 const ESCAPE = "\u001b";
 const often = (time: number): number[] => Array.from({ length: 20 }, () => time);
+
+describe("threads", () => {
+  test("are enough where there is room for one of each session, and for the others of the process", () => {
+    assert.equal(judgeThreads(16, 48).status, "ok");
+    assert.equal(judgeThreads(1_000, Number.POSITIVE_INFINITY).status, "ok");
+    assert.deepEqual(judgeThreads(16, undefined).status, "skipped");
+  });
+
+  test("that are too few are a warning with both numbers", () => {
+    const { status, found } = judgeThreads(16, 47);
+    assert.equal(status, "warning");
+    assert.match(found, /allows 47 threads: too few for 16 sessions/);
+  });
+});
 
 describe("latency", () => {
   const judged = (init: number[], sign: number[]): string => judgeTimes({ init, sign }, 16).status;

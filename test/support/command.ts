@@ -26,7 +26,7 @@ export function runCommand(
   const command = serverCommand(args);
   const child = spawn(command.program, command.args, {
     cwd: PROJECT,
-    env: { PATH, HOME, UV_THREADPOOL_SIZE: "24", ...environment },
+    env: { PATH, HOME, ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const killChild = (): void => void child.kill("SIGKILL");

@@ -1,11 +1,13 @@
 import { execFile } from "node:child_process";
-import { sizeThreadPool, threadsFor } from "../../runtime.ts";
+import { existsSync, readFileSync } from "node:fs";
 import type { Examined } from "./examined.ts";
 import { need, type Outcome, ok, skipped, warning } from "./finding.ts";
 
 const SECOND_MS = 1_000;
 const TOKEN_TOLERANCE_MS = 60 * SECOND_MS;
 const TOOL_LIMIT_MS = 3 * SECOND_MS;
+/** Of a process that serves, besides those that sign. */
+const OTHER_THREADS = 32;
 
 /** Whether this machine's clock is plausible: it dates the signatures, and decides what has expired. */
 export async function* checkClock(examined: Examined): AsyncGenerator<Outcome> {
@@ -71,18 +73,34 @@ function answerOf(command: string, args: readonly string[], path = ""): Promise<
   });
 }
 
-/** Whether every session can sign at the same time. */
-export function* checkThreadPool({ known, context }: Examined): Generator<Outcome> {
-  const sessions = need(known.sessions, "HSM_SESSIONS");
-  const wanted = threadsFor(sessions);
-  // A copy: what is found out here is what a service would find, and nothing is changed.
-  const { threads } = sizeThreadPool(wanted, { ...context.environment });
-  if (threads === undefined) yield ok("grows as it is needed in this runtime");
-  else if (threads >= sessions) yield ok(`${threads} threads for ${sessions} sessions (UV_THREADPOOL_SIZE)`);
-  else {
-    yield warning(
-      `${threads} threads for ${sessions} sessions: no more signatures than threads are made at once`,
-      `Start the service with UV_THREADPOOL_SIZE=${wanted}.`,
+/** Whether the system lets every session sign at the same time: each takes a thread of its own. */
+export function* checkThreads({ known }: Examined): Generator<Outcome> {
+  yield judgeThreads(need(known.sessions, "HSM_SESSIONS"), threadLimit());
+}
+
+/** @param limit of threads; `undefined` where it is not known */
+export function judgeThreads(sessions: number, limit: number | undefined): Outcome {
+  if (limit === undefined) return skipped("how many threads there may be is not known here");
+  if (limit >= sessions + OTHER_THREADS)
+    return ok(`${sessions} sessions sign at once, each on a thread of its own`);
+  return warning(
+    `the system allows ${limit} threads: too few for ${sessions} sessions, each with one, and some ${OTHER_THREADS} others`,
+    "Raise TasksMax of the unit and the limit of processes (ulimit -u), or lower HSM_SESSIONS.",
+  );
+}
+
+/** The lower one of the user's limit (setrlimit(2)) and the control group's (cgroups(7)). */
+function threadLimit(): number | undefined {
+  try {
+    const [, own = "unlimited"] =
+      /^Max processes +(\S+)/m.exec(readFileSync("/proc/self/limits", "utf8")) ?? [];
+    const [, group] = /^0::(.*)$/m.exec(readFileSync("/proc/self/cgroup", "utf8")) ?? [];
+    const path = `/sys/fs/cgroup${group}/pids.max`;
+    const shared = group !== undefined && existsSync(path) ? readFileSync(path, "utf8").trim() : "max";
+    return Math.min(
+      ...[own, shared].map((text) => (/^\d+$/.test(text) ? Number(text) : Number.POSITIVE_INFINITY)),
     );
+  } catch {
+    return undefined;
   }
 }
