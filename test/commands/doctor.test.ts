@@ -73,7 +73,10 @@ describe("where all is well", () => {
     const { code, stdout, stderr } = await doctor(onSoftHsm);
     assert.deepEqual([code, stderr], [0, ""]);
     assert.match(stdout, /^ok {7}configuration {3}read from the environment; "seal" with RSA-2048/);
-    assert.match(stdout, /\n\nAll is well: 16 checks\.\n$/);
+    const end = lacks("paths through /proc")
+      ? "No failure, 1 not checked; 15 ok."
+      : "All is well: 16 checks.";
+    assert.ok(stdout.endsWith(`\n\n${end}\n`), stdout);
     // A path is left whole, to be copied.
     const long = stdout.split("\n").filter((line) => line.length > 80 && !/^ *\S+$/.test(line));
     assert.deepEqual(long, []);
