@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createPrivateKey } from "node:crypto";
 import { chmodSync, writeFileSync } from "node:fs";
 import { Agent } from "node:https";
 import { connect as connectPlainly } from "node:net";
@@ -398,10 +399,13 @@ describe("The files of TLS", () => {
       "has an encrypted key",
       async () => {
         const identity = await authority.server();
-        writeFileSync(
-          identity.keyFile,
-          "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
-        );
+        const encryption = { cipher: "aes-256-cbc", passphrase: "sesame" };
+        const encrypted = createPrivateKey(identity.key).export({
+          format: "pem",
+          type: "pkcs8",
+          ...encryption,
+        });
+        writeFileSync(identity.keyFile, encrypted);
         return identity;
       },
       /^TLS_KEY_FILE cannot be used: the key in .* is encrypted/,

@@ -1,3 +1,4 @@
+import { createPrivateKey } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as x509 from "../../lib/credential/x509.ts";
@@ -68,7 +69,9 @@ export class TlsAuthority {
     });
     const pkcs8 = Buffer.from(await softwareCrypto.subtle.exportKey("pkcs8", issued.keys.privateKey));
     const cert = pemOf(issued);
-    const key = `-----BEGIN PRIVATE KEY-----\n${pkcs8.toString("base64")}\n-----END PRIVATE KEY-----\n`;
+    const key = createPrivateKey({ key: pkcs8, format: "der", type: "pkcs8" })
+      .export({ format: "pem", type: "pkcs8" })
+      .toString();
     this.#count += 1;
     const certificateFile = this.#write(`${this.#count}.pem`, cert);
     return { cert, key, certificateFile, keyFile: this.#write(`${this.#count}.key`, key) };
