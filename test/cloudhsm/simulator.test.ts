@@ -4,6 +4,7 @@ import { createHash, randomBytes, verify } from "node:crypto";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
 import pkcs11 from "pkcs11js";
+import { compile } from "../support/compile.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import { constant, type ReturnValue } from "./constants.ts";
 import {
@@ -24,7 +25,7 @@ import {
   template,
 } from "./raw_library.ts";
 import { CODE_SWITCHES, type CodeSwitch } from "./settings.ts";
-import { cloudHsmSimulator, compile } from "./simulator.ts";
+import { cloudHsmSimulator } from "./simulator.ts";
 
 const simulator = cloudHsmSimulator();
 const raw = new RawLibrary(simulator);
@@ -391,7 +392,7 @@ describe("C_GetAttributeValue", () => {
 test("one C_GetAttributeValue fills in what can be read beside what cannot", () => {
   const own = cloudHsmSimulator();
   const reader = join(temporaryDirectory(), "partial_read");
-  compile(["partial_read.c"], reader);
+  compile(["cloudhsm/partial_read.c"], reader);
   const script = `${beginOn(own)}
     library.C_GenerateKeyPair(session, { mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN },
       [{ type: pkcs11.CKA_EC_PARAMS, value: Buffer.from("${CURVES["P-256"]}", "hex") }],

@@ -1,8 +1,7 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
 import { softHsmToken } from "../../dev/softhsm.ts";
+import { compileLibrary } from "../support/compile.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
 import type { TestToken } from "../support/token.ts";
 import { giveOrder, type Order, writeFirstOrder } from "./order.ts";
@@ -26,7 +25,7 @@ export interface Simulator extends TestToken {
 }
 
 const USER = "signer";
-const SOURCES = ["simulator.c", "counters.c", "faults.c", "memory.c"];
+const SOURCES = ["simulator.c", "counters.c", "faults.c", "memory.c"].map((source) => `cloudhsm/${source}`);
 /** Of a name and a count, in simulator.c. */
 const RECORD = { length: 32, nameLength: 24 };
 
@@ -34,7 +33,7 @@ const RECORD = { length: 32, nameLength: 24 };
 export function cloudHsmSimulator(settings: SimulatorSettings = {}): Simulator {
   const directory = temporaryDirectory();
   const modulePath = join(directory, "cloudhsm_simulator.so");
-  compile(SOURCES, modulePath, "-shared", "-fPIC", "-fvisibility=hidden");
+  compileLibrary(SOURCES, modulePath);
   const token = softHsmToken(directory, "below the simulator");
   const counters = join(directory, "counters");
   const control = join(directory, "control");
@@ -72,22 +71,6 @@ export function cloudHsmSimulator(settings: SimulatorSettings = {}): Simulator {
 }
 
 /** Compiles C files of this folder; a warning is an error. */
-export function compile(sources: readonly string[], result: string, ...flags: string[]): void {
-  const here = dirname(fileURLToPath(import.meta.url));
-  const headers = join(here, "../../node_modules/pkcs11js/includes/pkcs11");
-  const strict = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1"];
-  execFileSync("cc", [
-    ...strict,
-    ...flags,
-    `-I${headers}`,
-    "-o",
-    result,
-    ...sources.map((source) => join(here, source)),
-    "-ldl",
-    "-pthread",
-  ]);
-}
-
 function readCounters(path: string): ReadonlyMap<string, number> {
   const bytes = readFileSync(path);
   const records = Array.from({ length: bytes.length / RECORD.length }, (_, index) =>

@@ -113,7 +113,9 @@ const given = process.argv.slice(2);
 const start = performance.now();
 const results = await runAll(given.length > 0 ? given : testFiles());
 const failed = results.filter(({ passed }) => !passed);
-for (const { file } of failed) console.log(`# failed: ${file}`);
+// Once more at the end, which is what is looked at first: what failed, and why, without the tests that passed.
+for (const { file, output } of failed)
+  console.log(`# failed: ${file}\n${output.slice(Math.max(output.indexOf("\n ERRORS"), 0))}`);
 const total = results.reduce((sum, { tests }) => sum + tests, 0);
 // As Node's runner closes.
 console.log(`# tests ${total}\n# files ${results.length}\n# failed files ${failed.length}`);

@@ -49,7 +49,7 @@ static CK_RV mechanism_info(CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANIS
   return rv;
 }
 
-CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR result) {
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR result) {
   void *library = dlopen(getenv("DISGUISE_MODULE"), RTLD_NOW | RTLD_LOCAL);
   CK_C_GetFunctionList get = library == NULL ? NULL : (CK_C_GetFunctionList)dlsym(library, "C_GetFunctionList");
   if (get == NULL || get(&real) != CKR_OK) return CKR_GENERAL_ERROR;

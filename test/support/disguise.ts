@@ -1,6 +1,5 @@
-import { execFileSync } from "node:child_process";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { compileLibrary } from "./compile.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 /** A PKCS#11 library over another one that says what it is told, by the environment, of its token; see disguise.c. */
@@ -13,12 +12,6 @@ export interface Disguise {
 /** Compiles the library. */
 export function disguiseOver(modulePath: string): Disguise {
   const library = join(temporaryDirectory(), "disguise.so");
-  const here = dirname(fileURLToPath(import.meta.url));
-  const headers = ["../../node_modules/pkcs11js/includes/pkcs11", "../cloudhsm"].map(
-    (path) => `-I${join(here, path)}`,
-  );
-  const warnings = ["-std=gnu11", "-Wall", "-Wextra", "-Werror"];
-  const source = join(here, "disguise.c");
-  execFileSync("cc", ["-shared", "-fPIC", "-O1", ...warnings, ...headers, "-o", library, source, "-ldl"]);
+  compileLibrary(["support/disguise.c"], library);
   return { modulePath: library, environment: { DISGUISE_MODULE: modulePath } };
 }

@@ -29,7 +29,7 @@ static CK_RV sign(CK_SESSION_HANDLE session, CK_BYTE_PTR data, CK_ULONG data_len
 
 static CK_FUNCTION_LIST list = {.version = {2, 40}, .C_SignInit = sign_init, .C_Sign = sign};
 
-CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR result) {
+__attribute__((visibility("default"))) CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR result) {
   *result = &list;
   return CKR_OK;
 }

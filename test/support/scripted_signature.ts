@@ -1,7 +1,6 @@
-import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join } from "node:path";
+import { compileLibrary } from "./compile.ts";
 import { temporaryDirectory } from "./temporary.ts";
 
 /** A PKCS#11 library whose C_Sign gives what it is told; see scripted_signature.c. */
@@ -15,12 +14,7 @@ export interface ScriptedSignature {
 export function scriptedSignature(): ScriptedSignature {
   const directory = temporaryDirectory();
   const [modulePath, path] = [join(directory, "scripted_signature.so"), join(directory, "signature")];
-  const here = dirname(fileURLToPath(import.meta.url));
-  const headers = ["../../node_modules/pkcs11js/includes/pkcs11", "../cloudhsm"].map(
-    (folder) => `-I${join(here, folder)}`,
-  );
-  const flags = ["-shared", "-fPIC", "-O1", "-std=gnu11", "-Wall", "-Wextra", "-Werror"];
-  execFileSync("cc", [...flags, ...headers, "-o", modulePath, join(here, "scripted_signature.c")]);
+  compileLibrary(["support/scripted_signature.c"], modulePath);
   process.env["SCRIPTED_SIGNATURE"] = path;
   return { modulePath, set: (signature) => writeFileSync(path, signature) };
 }

@@ -3,13 +3,14 @@ import { once } from "node:events";
 import { existsSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { BackEnd } from "./back_ends.ts";
+import { compileLibrary } from "./compile.ts";
 import { libraryPath } from "./library_paths.ts";
 import { temporaryDirectory } from "./temporary.ts";
 import { until } from "./until.ts";
 
 /** A token in another process, as an HSM is on another machine: p11-kit serves it on a socket. */
 export interface TokenServer {
-  /** The library whose token is in that process. */
+  /** The library whose token is in that process, which is asked one thing at a time; see one_at_a_time.c. */
   readonly modulePath: string;
   /** What a process that loads the library has to have in its environment. */
   readonly environment: Readonly<Record<string, string>>;
@@ -20,11 +21,16 @@ export interface TokenServer {
 
 /** Does not start it. */
 export function tokenServer(backEnd: Pick<BackEnd, "modulePath" | "label">): TokenServer {
-  const socket = join(temporaryDirectory(), "p11");
+  const directory = temporaryDirectory();
+  const [socket, modulePath] = [join(directory, "p11"), join(directory, "one_at_a_time.so")];
+  compileLibrary(["support/one_at_a_time.c"], modulePath);
   let server: ChildProcess | undefined;
   return {
-    modulePath: libraryPath(["pkcs11/p11-kit-client.so"], "p11-kit-modules"),
-    environment: { P11_KIT_SERVER_ADDRESS: `unix:path=${socket}` },
+    modulePath,
+    environment: {
+      ONE_AT_A_TIME_MODULE: libraryPath(["pkcs11/p11-kit-client.so"], "p11-kit-modules"),
+      P11_KIT_SERVER_ADDRESS: `unix:path=${socket}`,
+    },
     async start() {
       rmSync(socket, { force: true });
       const where = ["--foreground", "--name", socket, "--provider", backEnd.modulePath];
