@@ -70,7 +70,7 @@ installed_as_locked() {
 }
 
 is_own_addon_new() {
-  [ -f "$own_addon" ] && [ -z "$(find binding.gyp lib/hsm/native -type f -newer "$own_addon")" ]
+  [ -f "$own_addon" ] && [ -z "$(find binding.gyp lib/native -type f -newer "$own_addon")" ]
 }
 
 # need <apt package> <dnf package>

@@ -37,6 +37,7 @@ const LEAVES: readonly string[] = [
   "lib/errors.ts",
   "lib/exit_codes.ts",
   "lib/log.ts",
+  "lib/native/",
   "lib/runtime.ts",
   "lib/secret.ts",
   "lib/signer.ts",

@@ -1,8 +1,9 @@
 import * as graphene from "graphene-pk11";
 import pkcs11 from "pkcs11js";
 import { messageOf, SignerError } from "../errors.ts";
+import { addonPath } from "../native/addon.ts";
 import type { Secret } from "../secret.ts";
-import { addonPath, NativeSign } from "./native_sign.ts";
+import { NativeSign } from "./native_sign.ts";
 import { CKR_USER_ALREADY_LOGGED_IN, dispositionOf, returnCodeOf, tokenError } from "./return_codes.ts";
 
 /** What a library says of itself. */

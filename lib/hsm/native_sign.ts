@@ -1,47 +1,17 @@
 import type { KeyObject } from "node:crypto";
-import { fileURLToPath } from "node:url";
 import type * as graphene from "graphene-pk11";
 import type { Mechanism, SignatureAlgorithm } from "../algorithms.ts";
 import { deferred } from "../deferred.ts";
-import { messageOf, SignerError } from "../errors.ts";
+import { type Addon, loadAddon } from "../native/addon.ts";
 import type { SignTimings } from "../signer.ts";
 import { describeReturnCode } from "./return_codes.ts";
 import type { TokenKey } from "./token_key.ts";
 import { requireValid, tokenInput, wrongSignature } from "./token_sign.ts";
 
-/** What `native/sign.c` exports. */
-interface Addon {
-  library(path: string): object;
-  /** Whether the runtime exports an OpenSSL that verifies signatures on the thread that made them. */
-  readonly verifies: boolean;
-  /** @param form of the signature: padding, salt length, length; `struct signature_form` of `native/verify.h` */
-  verifier(spki: Buffer, hash: string, form: Uint32Array): object | undefined;
-  sign(
-    library: object,
-    session: Buffer,
-    mechanism: Uint32Array,
-    key: Buffer,
-    input: Uint8Array,
-    verifier: object | undefined,
-    data: Buffer,
-    callback: (
-      rv: number,
-      tokenMs: number,
-      signature: Buffer | undefined,
-      isValid: boolean | undefined,
-    ) => void,
-  ): void;
-}
-
 /** What the addon is told of a key and an algorithm. */
 interface Way {
   readonly mechanism: Uint32Array;
   readonly verifier: object | undefined;
-}
-
-/** The path of the addon, which is a PKCS#11 library too: that of the last `NativeSign` that was made. */
-export function addonPath(): string {
-  return fileURLToPath(new URL("../../build/Release/hsm_sign.node", import.meta.url));
 }
 
 /**
@@ -146,19 +116,4 @@ function numbersOf({ mechanism, pss }: Mechanism): Uint32Array {
   return pss === undefined
     ? Uint32Array.of(mechanism)
     : Uint32Array.of(mechanism, pss.hashAlg, pss.mgf, pss.saltLen);
-}
-
-/** @throws SignerError when it was not built */
-function loadAddon(): Addon {
-  const loaded: { exports: unknown } = { exports: {} };
-  try {
-    process.dlopen(loaded, addonPath());
-  } catch (error) {
-    throw new SignerError(
-      "ERR_MODULE_UNUSABLE",
-      `Cannot load the service's own addon: ${messageOf(error)} (npm run build:native builds it)`,
-      { cause: error },
-    );
-  }
-  return loaded.exports as Addon;
 }

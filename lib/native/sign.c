@@ -22,6 +22,9 @@
 #define MAX_INPUT 128
 #define MAX_SIGNATURE 1024
 
+/* A thread for each C_Sign under way: all that it does is to wait for the HSM. */
+static struct crew signers = CREW("hsm-sign", 0, 0);
+
 /* What a JavaScript thread waits for. */
 struct office {
   napi_threadsafe_function tell;
@@ -209,7 +212,7 @@ static int begin(napi_env env, struct signing *signing) {
   signing->work.run = sign_on_thread;
   if (office->under_way == 0 && napi_ref_threadsafe_function(env, office->tell) != napi_ok) return 0;
   office->under_way += 1;
-  if (run_on_thread(&signing->work)) return 1;
+  if (run_on_thread(&signers, &signing->work)) return 1;
   office->under_way -= 1;
   if (office->under_way == 0) napi_unref_threadsafe_function(env, office->tell);
   return 0;

@@ -1,0 +1,104 @@
+#define _GNU_SOURCE
+#include "threads.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* All of a crew, and the count below, is looked at with the lock alone. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t all_is_done = PTHREAD_COND_INITIALIZER;
+/* Of all crews: what is queued and what runs. */
+static unsigned unfinished;
+
+/*
+ * One at a time: whoever comes and finds more than he can take wakes the next. So the JavaScript thread wakes one
+ * thread, however much there is to do, and none while the threads that run are quick enough.
+ */
+static void wake_one(struct crew *crew) {
+  if (crew->is_one_coming || crew->idle == 0) return;
+  crew->is_one_coming = 1;
+  pthread_cond_signal(&crew->there_is_work);
+}
+
+static struct work *take(struct crew *crew) {
+  while (crew->first == NULL) {
+    pthread_cond_wait(&crew->there_is_work, &lock);
+    crew->is_one_coming = 0;
+  }
+  struct work *work = crew->first;
+  crew->first = work->next;
+  crew->queued -= 1;
+  crew->idle -= 1;
+  if (crew->queued > 0) wake_one(crew);
+  return work;
+}
+
+static void *serve(void *argument) {
+  struct crew *crew = argument;
+  if (crew->niceness != 0) setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), crew->niceness);
+  pthread_mutex_lock(&lock);
+  crew->is_one_coming = 0;
+  for (;;) {
+    struct work *work = take(crew);
+    pthread_mutex_unlock(&lock);
+    work->run(work);
+    pthread_mutex_lock(&lock);
+    crew->idle += 1;
+    unfinished -= 1;
+    if (unfinished == 0) pthread_cond_broadcast(&all_is_done);
+  }
+  return NULL;
+}
+
+/* Signals are for the JavaScript thread. */
+static int start_thread(struct crew *crew) {
+  pthread_t thread;
+  sigset_t all, former;
+  if (crew->most > 0 && crew->threads == crew->most) return 0;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &former);
+  int result = pthread_create(&thread, NULL, serve, crew);
+  pthread_sigmask(SIG_SETMASK, &former, NULL);
+  if (result != 0) return 0;
+  pthread_detach(thread);
+  pthread_setname_np(thread, crew->name);
+  crew->threads += 1;
+  crew->idle += 1;
+  return 1;
+}
+
+void await_all_work(void) {
+  pthread_mutex_lock(&lock);
+  while (unfinished > 0) pthread_cond_wait(&all_is_done, &lock);
+  pthread_mutex_unlock(&lock);
+}
+
+/* A library that is used while the process clears it away crashes; it was loaded before, so it is cleared away later. */
+static void await_all_work_at_exit(void) {
+  atexit(await_all_work);
+}
+
+static void put_at_the_end(struct crew *crew, struct work *work) {
+  work->next = NULL;
+  if (crew->first == NULL) crew->first = work;
+  else crew->last->next = work;
+  crew->last = work;
+  crew->queued += 1;
+  unfinished += 1;
+}
+
+int run_on_thread(struct crew *crew, struct work *work) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, await_all_work_at_exit);
+  pthread_mutex_lock(&lock);
+  int is_served = crew->queued < crew->idle || start_thread(crew) || crew->threads > 0;
+  if (is_served) {
+    put_at_the_end(crew, work);
+    wake_one(crew);
+  }
+  pthread_mutex_unlock(&lock);
+  return is_served;
+}

@@ -1,0 +1,47 @@
+/*
+ * Threads for work that the JavaScript thread is not to wait for, in crews.
+ *
+ * libuv's pool is of a fixed size, serves files too, and wakes a thread for each piece of work from the JavaScript
+ * thread, which on a busy machine costs that thread its core.
+ */
+#ifndef HSM_SIGNER_THREADS_H
+#define HSM_SIGNER_THREADS_H
+
+#include <pthread.h>
+
+/** The first member of whatever is to be done. */
+struct work {
+  struct work *next;
+  void (*run)(struct work *work);
+};
+
+/** Threads that are alike, and what waits for them. Lasts as long as the process. */
+struct crew {
+  /** What the system calls them. */
+  const char *name;
+  /** Threads at most; 0: as many as there ever was work at once. */
+  unsigned most;
+  /** How far they stand back where cores are short (setpriority(2)). */
+  int niceness;
+
+  /* The rest is of threads.c. */
+  pthread_cond_t there_is_work;
+  struct work *first, *last;
+  unsigned queued;
+  unsigned threads;
+  /* Those that run nothing, those included that have not begun yet. */
+  unsigned idle;
+  /* Whether one of them has been woken, or has not begun, and has not looked for work since. */
+  int is_one_coming;
+};
+
+#define CREW(crew_name, crew_most, crew_niceness) \
+  {.name = (crew_name), .most = (crew_most), .niceness = (crew_niceness), .there_is_work = PTHREAD_COND_INITIALIZER}
+
+/** Runs it on a thread, soon; 0 where there is no thread and none can be had. */
+int run_on_thread(struct crew *crew, struct work *work);
+
+/** Returns when nothing is being done and nothing waits for it, by any crew. */
+void await_all_work(void);
+
+#endif
