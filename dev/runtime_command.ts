@@ -12,9 +12,17 @@ export const LOADER: readonly string[] = Reflect.get(process.features, "typescri
   ? []
   : ["--import", "tsx"];
 
+/** What `bin/hsm-signer` tells Node before the sources. */
+export function nodeWords(): readonly string[] {
+  const script = readFileSync(new URL("../bin/hsm-signer", import.meta.url), "utf8");
+  const [, words] = /^exec node (.+) "\$@"$/m.exec(script) ?? [];
+  if (words === undefined) throw new Error("Cannot find what bin/hsm-signer tells Node");
+  return [...words.split(" "), ...LOADER];
+}
+
 /** `hsm-signer` with these arguments, in the folder of the project. */
 export function serverCommand(args: readonly string[]): RuntimeCommand {
-  const words = IS_DENO ? denoTask(args) : [...LOADER, "server.ts", ...args];
+  const words = IS_DENO ? denoTask(args) : [...nodeWords(), "server.ts", ...args];
   return { program: process.execPath, args: words };
 }
 

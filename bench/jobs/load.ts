@@ -5,6 +5,7 @@ import { isSignatureOver } from "../../test/support/container.ts";
 import type { Taken } from "../measure/finding.ts";
 import type { Sample } from "../measure/judge.ts";
 import { UsageObserver } from "../measure/usage.ts";
+import { readTokenShare } from "../service/token_share.ts";
 import { Client, type Server } from "./client.ts";
 import { type PreparedRequest, prepareRequest, type RequestKind } from "./requests.ts";
 import { serveJob } from "./worker.ts";
@@ -25,6 +26,8 @@ export interface LoadJob {
   readonly sampleEvery: number;
   /** Of so many answers one is verified here, with node:crypto. */
   readonly verify?: { readonly algorithm: KeyAlgorithmName; readonly every: number };
+  /** Where the token's library adds up what it takes; see `CountedToken`. */
+  readonly tokenSums?: string;
 }
 
 /** What is not said to be of all the time is of the time after the warm-up. */
@@ -37,6 +40,8 @@ export interface LoadResult extends Taken {
   readonly verified: number;
   /** Of those, signatures that are none over what was asked for. */
   readonly wrong: number;
+  /** CPU time of C_SignInit and C_Sign for one signature, in microseconds, where the token's library counts it. */
+  readonly tokenMicros?: number;
 }
 
 async function measure(job: LoadJob): Promise<LoadResult> {
@@ -46,10 +51,12 @@ async function measure(job: LoadJob): Promise<LoadResult> {
   const running = Promise.all(clients.map((client) => load.run(client, prepareRequest(job.request))));
   await Promise.race([running, delay(job.warmUpMs)]);
   const observer = new UsageObserver(job.server.group);
+  const shareOfToken = tokenObserver(job.tokenSums);
   const [count, cpu, start] = [load.count, process.cpuUsage(), performance.now()];
   await Promise.race([running, "ms" in job.measure ? delay(job.measure.ms) : load.reached]);
   const [requests, { user, system }, end] = [load.count - count, process.cpuUsage(cpu), performance.now()];
   const usage = observer.end();
+  const tokenMicros = shareOfToken?.();
   load.stop();
   await running;
   return {
@@ -61,6 +68,17 @@ async function measure(job: LoadJob): Promise<LoadResult> {
     samples: load.samples,
     verified: load.verified,
     wrong: load.wrong,
+    ...(tokenMicros === undefined ? {} : { tokenMicros }),
+  };
+}
+
+/** @returns what says how much the token has taken for a signature since */
+function tokenObserver(sums: string | undefined): (() => number) | undefined {
+  if (sums === undefined) return undefined;
+  const before = readTokenShare(sums);
+  return () => {
+    const { micros, signatures } = readTokenShare(sums);
+    return (micros - before.micros) / (signatures - before.signatures);
   };
 }
 

@@ -1,12 +1,13 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
+import { nodeWords } from "../../dev/runtime_command.ts";
 import { PROJECT } from "../../dev/service_process.ts";
 import type { Server } from "../jobs/client.ts";
 
 /** How a service is run. */
 export interface ServiceOptions {
-  /** By standard `server.ts` by the Node of this process, with its loader. */
+  /** By standard `server.ts` by the Node of this process, as `bin/hsm-signer` would run it. */
   readonly command?: readonly string[];
   /** For Node, such as a module to load first. */
   readonly nodeArguments?: readonly string[];
@@ -60,9 +61,7 @@ export async function startService(options: ServiceOptions): Promise<Service> {
 }
 
 function spawnService({ command, nodeArguments = [], environment, log }: ServiceOptions): ChildProcess {
-  // As bin/hsm-signer does: a Node that reads the sources by itself needs no loader.
-  const loader = Reflect.get(process.features, "typescript") ? [] : ["--import", "tsx"];
-  const standard = [process.execPath, ...loader, ...nodeArguments, "server.ts"];
+  const standard = [process.execPath, ...nodeWords(), ...nodeArguments, "server.ts"];
   const [program = "", ...args] = command ?? standard;
   const { PATH = "", HOME = "" } = process.env;
   const output = openSync(log, "a");
