@@ -26,11 +26,14 @@ export class Base64Decoder {
    * @throws SignerError `ERR_BASE64_MALFORMED`
    */
   write(text: Buffer): void {
-    for (let start = 0; start < text.length; ) {
-      const end = Math.min(start + MAX_CHARACTERS - this.#pending.length, text.length);
-      this.#decode(this.#pending + text.toString("latin1", start, end));
-      start = end;
+    // A group that is cut is decoded alone: to put it before the rest would copy all of that once more.
+    const begin = Math.min((4 - this.#pending.length) % 4, text.length);
+    const end = text.length - ((text.length - begin) % 4);
+    this.#complete(text.toString("latin1", 0, begin));
+    for (let start = begin; start < end; start += MAX_CHARACTERS) {
+      this.#decode(text.toString("latin1", start, Math.min(start + MAX_CHARACTERS, end)));
     }
+    if (end < text.length) this.#pending = text.toString("latin1", end);
   }
 
   /** @throws SignerError `ERR_BASE64_MALFORMED` when characters are missing */
@@ -38,19 +41,24 @@ export class Base64Decoder {
     if (this.#pending !== "") throw malformed("its length is not a multiple of 4");
   }
 
-  #decode(text: string): void {
-    const whole = text.length - (text.length % 4);
-    this.#pending = text.slice(whole);
-    if (whole === 0) return;
+  #complete(characters: string): void {
+    this.#pending += characters;
+    if (this.#pending.length < 4) return;
+    const group = this.#pending;
+    this.#pending = "";
+    this.#decode(group);
+  }
+
+  /** @param groups of four characters */
+  #decode(groups: string): void {
     if (this.#ended) throw malformed("it goes on after its padding");
-    const groups = whole === text.length ? text : text.slice(0, whole);
     const padding = groups.endsWith("==") ? 2 : groups.endsWith("=") ? 1 : 0;
     this.#ended = padding > 0;
     this.#scratch ??= Buffer.allocUnsafeSlow((MAX_CHARACTERS / 4) * 3);
     const length = this.#scratch.write(groups, "base64");
     // A character that the decoder skips shows as a length that is too short; it takes "-" and "_" for "+"
     // and "/", which shows only by looking.
-    if (length !== (whole / 4) * 3 - padding || groups.includes("-") || groups.includes("_")) {
+    if (length !== (groups.length / 4) * 3 - padding || groups.includes("-") || groups.includes("_")) {
       throw malformed("it holds a character that is not base64");
     }
     const bytes = this.#scratch.subarray(0, length);
