@@ -3,8 +3,13 @@
     {
       "target_name": "hsm_sign",
       "sources": [
-        "lib/native/sign.c",
+        "lib/native/addon.c",
+        "lib/native/digest.c",
+        "lib/native/hash.c",
         "lib/native/library.c",
+        "lib/native/office.c",
+        "lib/native/openssl.c",
+        "lib/native/sign.c",
         "lib/native/threads.c",
         "lib/native/verify.c"
       ],

@@ -10,7 +10,7 @@ export const DENO_LACKS = {
   "ECDSA over short digests":
     "node:crypto neither makes nor verifies ECDSA with P-521 over SHA-256: lib/verify_signature.ts",
   "OpenSSL for addons":
-    "exports none to lib/native: lib/verify_signature.ts verifies, not the thread that signed",
+    "exports none to lib/native: lib/verify_signature.ts verifies, not the thread that signed, and node:crypto hashes large documents on the JavaScript thread",
   "rare curves":
     "no API verifies with Ed448 or with curves other than P-256, P-384 and P-521: a CA's certificate with one is refused",
   "quoted alternative names":

@@ -32,6 +32,7 @@ const LEAVES: readonly string[] = [
   "lib/command.ts",
   "lib/config/",
   "lib/deferred.ts",
+  "lib/document_digest.ts",
   "lib/durable_file.ts",
   "lib/ecdsa_signature.ts",
   "lib/errors.ts",

@@ -34,7 +34,7 @@ export class NativeSign {
   constructor(modulePath: string, mayVerify = true) {
     this.#addon = loadAddon();
     this.#library = this.#addon.library(modulePath);
-    this.verifies = mayVerify && this.#addon.verifies;
+    this.verifies = mayVerify && this.#addon.hasOpenssl;
   }
 
   /**

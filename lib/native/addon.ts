@@ -1,11 +1,11 @@
 import { fileURLToPath } from "node:url";
 import { messageOf, SignerError } from "../errors.ts";
 
-/** What the C beside this file exports: `sign.c`. */
+/** What the C beside this file exports: `addon.c`, `sign.c`, `hash.c`. */
 export interface Addon {
+  /** Whether the runtime exports an OpenSSL; without one `verifier` and `digest` give `undefined`. */
+  readonly hasOpenssl: boolean;
   library(path: string): object;
-  /** Whether the runtime exports an OpenSSL that verifies signatures on the thread that made them. */
-  readonly verifies: boolean;
   /** @param form of the signature: padding, salt length, length; `struct signature_form` of `verify.h` */
   verifier(spki: Buffer, hash: string, form: Uint32Array): object | undefined;
   sign(
@@ -23,6 +23,22 @@ export interface Addon {
       isValid: boolean | undefined,
     ) => void,
   ): void;
+  /** The digest of a document that is still to come. What is hashed on a thread, and when, `digest.c` decides. */
+  digest(hash: string): object | undefined;
+  /**
+   * Takes a copy of bytes.
+   *
+   * @returns 0, or how many are queued, where the caller should `settle` before there are more
+   */
+  update(digest: object, bytes: Buffer): number;
+  /** @param callback is called, later, when no more than so many bytes are queued; one at a time for each digest */
+  settle(digest: object, atMost: number, callback: () => void): void;
+  /** The digest, once; `undefined` as long as bytes are queued. */
+  final(digest: object): Buffer | undefined;
+  /** Frees what is queued: there will be no digest. */
+  abandon(digest: object): void;
+  /** Gives the memory of bytes back at once, where they have an ArrayBuffer of their own: it is detached. */
+  release(bytes: Buffer): void;
 }
 
 /** The path of the addon, which is a PKCS#11 library too: that of the last `NativeSign` that was made. */

@@ -5,14 +5,13 @@
  * the one JavaScript thread would wait for the network with every signature. It also lets go of the input of an
  * asynchronous C_Sign (pkcs11js#121): here the input is copied before the call returns to JavaScript.
  */
-#define NAPI_VERSION 8
-#include <node_api.h>
-
 #include "library.h"
+#include "node.h"
+#include "office.h"
 #include "threads.h"
 #include "verify.h"
 
-#include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,19 +24,9 @@
 /* A thread for each C_Sign under way: all that it does is to wait for the HSM. */
 static struct crew signers = CREW("hsm-sign", 0, 0);
 
-/* What a JavaScript thread waits for. */
-struct office {
-  napi_threadsafe_function tell;
-  /* Signatures under way; the process lives as long as there are any. */
-  unsigned under_way;
-  /* Done and not told yet, the last one first. */
-  struct signing *_Atomic done;
-};
-
 struct signing {
   struct work work;
-  struct office *office;
-  struct signing *next;
+  struct errand errand;
   napi_ref callback;
   CK_FUNCTION_LIST_PTR p11;
   CK_SESSION_HANDLE session;
@@ -57,11 +46,6 @@ struct signing {
   CK_BYTE data[];
 };
 
-static napi_value fail(napi_env env, const char *what) {
-  napi_throw_error(env, NULL, what);
-  return NULL;
-}
-
 static double now_ms(void) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -80,18 +64,13 @@ static CK_RV sign_by_token(struct signing *signing) {
 /* On a thread: no JavaScript here. */
 static void sign_on_thread(struct work *work) {
   struct signing *signing = (struct signing *)work;
-  struct office *office = signing->office;
   double start = now_ms();
   signing->rv = sign_by_token(signing);
   signing->token_ms = now_ms() - start;
   if (signing->rv == CKR_OK && signing->verifier != NULL)
     signing->verdict = verify(signing->verifier, signing->data, signing->data_length, signing->signature,
                               signing->signature_length);
-  struct signing *former = atomic_load(&office->done);
-  do signing->next = former;
-  while (!atomic_compare_exchange_weak(&office->done, &former, signing));
-  /* Whoever put the first one there has called already. */
-  if (former == NULL) napi_call_threadsafe_function(office->tell, NULL, napi_tsfn_nonblocking);
+  finish_errand(&signing->errand);
 }
 
 static void end(napi_env env, struct signing *signing) {
@@ -107,52 +86,17 @@ static int read_result(napi_env env, const struct signing *signing, napi_value *
 }
 
 /* callback(rv, tokenMs, signature, isValid), the last two where rv is CKR_OK. */
-static void tell(napi_env env, const struct signing *signing) {
-  napi_value callback, undefined, exception, arguments[4];
-  if (napi_get_reference_value(env, signing->callback, &callback) == napi_ok &&
-      napi_get_undefined(env, &undefined) == napi_ok &&
+static void tell(napi_env env, struct errand *errand) {
+  struct signing *signing = (struct signing *)((char *)errand - offsetof(struct signing, errand));
+  napi_value undefined, arguments[4];
+  if (env != NULL && napi_get_undefined(env, &undefined) == napi_ok &&
       napi_create_double(env, (double)signing->rv, &arguments[0]) == napi_ok &&
       napi_create_double(env, signing->token_ms, &arguments[1]) == napi_ok) {
     arguments[2] = arguments[3] = undefined;
     if (signing->rv != CKR_OK || read_result(env, signing, &arguments[2], &arguments[3]))
-      napi_call_function(env, undefined, callback, 4, arguments, NULL);
+      call_back(env, signing->callback, 4, arguments);
   }
-  /* Those that come after this one are to be told all the same. */
-  if (napi_get_and_clear_last_exception(env, &exception) == napi_ok) {
-    napi_valuetype type;
-    if (napi_typeof(env, exception, &type) == napi_ok && type != napi_undefined) napi_fatal_exception(env, exception);
-  }
-}
-
-static struct signing *in_order(struct signing *done) {
-  struct signing *result = NULL;
-  while (done != NULL) {
-    struct signing *next = done->next;
-    done->next = result;
-    result = done;
-    done = next;
-  }
-  return result;
-}
-
-/* Back on the JavaScript thread, after one or several were done. */
-static void tell_all(napi_env env, napi_value unused, void *data, void *nothing) {
-  struct office *office = data;
-  (void)unused;
-  (void)nothing;
-  struct signing *signing = in_order(atomic_exchange(&office->done, NULL));
-  while (signing != NULL) {
-    struct signing *next = signing->next;
-    napi_handle_scope scope;
-    if (env != NULL && napi_open_handle_scope(env, &scope) == napi_ok) {
-      tell(env, signing);
-      napi_close_handle_scope(env, scope);
-    }
-    end(env, signing);
-    office->under_way -= 1;
-    signing = next;
-  }
-  if (env != NULL && office->under_way == 0) napi_unref_threadsafe_function(env, office->tell);
+  end(env, signing);
 }
 
 /* Bytes of a Buffer that has exactly so many. */
@@ -205,16 +149,11 @@ static int read_verification(napi_env env, napi_value verifier, const void *data
 }
 
 static int begin(napi_env env, struct signing *signing) {
-  void *data;
-  if (napi_get_instance_data(env, &data) != napi_ok || data == NULL) return 0;
-  struct office *office = data;
-  signing->office = office;
   signing->work.run = sign_on_thread;
-  if (office->under_way == 0 && napi_ref_threadsafe_function(env, office->tell) != napi_ok) return 0;
-  office->under_way += 1;
+  signing->errand.tell = tell;
+  if (!begin_errand(env, &signing->errand)) return 0;
   if (run_on_thread(&signers, &signing->work)) return 1;
-  office->under_way -= 1;
-  if (office->under_way == 0) napi_unref_threadsafe_function(env, office->tell);
+  take_back_errand(env, &signing->errand);
   return 0;
 }
 
@@ -295,32 +234,11 @@ static napi_value library(napi_env env, napi_callback_info info) {
   return result;
 }
 
-static void close_office(void *unused) {
-  (void)unused;
-  await_all_work();
-}
-
-/* Lasts as long as the process: a thread may have to do with it when everything else is over. */
-static int open_office(napi_env env) {
-  napi_value name;
-  struct office *office = calloc(1, sizeof *office);
-  return office != NULL && napi_create_string_utf8(env, "hsm-signer:sign", NAPI_AUTO_LENGTH, &name) == napi_ok &&
-         napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, office, tell_all,
-                                         &office->tell) == napi_ok &&
-         napi_unref_threadsafe_function(env, office->tell) == napi_ok &&
-         napi_set_instance_data(env, office, NULL, NULL) == napi_ok &&
-         napi_add_env_cleanup_hook(env, close_office, office) == napi_ok;
-}
-
-NAPI_MODULE_INIT() {
-  napi_value verifies;
-  if (!open_office(env) || napi_get_boolean(env, can_verify(), &verifies) != napi_ok) return NULL;
+int export_signing(napi_env env, napi_value exports) {
   napi_property_descriptor properties[] = {
       {"library", NULL, library, NULL, NULL, NULL, napi_enumerable, NULL},
       {"verifier", NULL, verifier, NULL, NULL, NULL, napi_enumerable, NULL},
-      {"verifies", NULL, NULL, NULL, NULL, verifies, napi_enumerable, NULL},
       {"sign", NULL, sign, NULL, NULL, NULL, napi_enumerable, NULL},
   };
-  if (napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties) != napi_ok) return NULL;
-  return exports;
+  return napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties) == napi_ok;
 }

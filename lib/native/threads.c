@@ -102,3 +102,10 @@ int run_on_thread(struct crew *crew, struct work *work) {
   pthread_mutex_unlock(&lock);
   return is_served;
 }
+
+int is_work_waiting(struct crew *crew) {
+  pthread_mutex_lock(&lock);
+  int is_waiting = crew->queued > 0;
+  pthread_mutex_unlock(&lock);
+  return is_waiting;
+}

@@ -41,6 +41,9 @@ struct crew {
 /** Runs it on a thread, soon; 0 where there is no thread and none can be had. */
 int run_on_thread(struct crew *crew, struct work *work);
 
+/** Whether something waits for a thread of the crew. */
+int is_work_waiting(struct crew *crew);
+
 /** Returns when nothing is being done and nothing waits for it, by any crew. */
 void await_all_work(void);
 

@@ -1,59 +1,14 @@
-#define _GNU_SOURCE
 #include "verify.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
+#include "openssl.h"
+
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Node exports the OpenSSL that it contains, in the version that it was built with; Deno none. So nothing is linked:
- * what is needed is looked for when the addon is loaded, and declared here as OpenSSL 3 has it, all versions of it
- * alike. OpenSSL promises that for 3; of another one nothing is known.
- */
-#define OPENSSL_MAJOR 3
-
 /* Of r and of s with P-521; of a signature by them, in DER: two INTEGERs in a SEQUENCE. */
 #define MAX_COORDINATE 66
 #define MAX_ECDSA_DER (3 + 2 * (3 + MAX_COORDINATE))
-
-typedef struct evp_pkey_st EVP_PKEY;
-typedef struct evp_pkey_ctx_st EVP_PKEY_CTX;
-typedef struct evp_md_ctx_st EVP_MD_CTX;
-
-static struct {
-  unsigned int (*OPENSSL_version_major)(void);
-  EVP_PKEY *(*d2i_PUBKEY)(EVP_PKEY **key, const unsigned char **der, long length);
-  void (*EVP_PKEY_free)(EVP_PKEY *key);
-  EVP_MD_CTX *(*EVP_MD_CTX_new)(void);
-  void (*EVP_MD_CTX_free)(EVP_MD_CTX *context);
-  int (*EVP_MD_CTX_copy_ex)(EVP_MD_CTX *to, const EVP_MD_CTX *from);
-  int (*EVP_DigestVerifyInit_ex)(EVP_MD_CTX *context, EVP_PKEY_CTX **key_context, const char *hash, void *library,
-                                 const char *properties, EVP_PKEY *key, const void *parameters);
-  int (*EVP_DigestVerify)(EVP_MD_CTX *context, const unsigned char *signature, size_t signature_length,
-                          const unsigned char *data, size_t data_length);
-  int (*EVP_PKEY_CTX_set_rsa_padding)(EVP_PKEY_CTX *context, int padding);
-  int (*EVP_PKEY_CTX_set_rsa_pss_saltlen)(EVP_PKEY_CTX *context, int length);
-  void (*ERR_clear_error)(void);
-} openssl;
-
-static const struct {
-  const char *name;
-  void *target;
-} functions[] = {
-    {"OPENSSL_version_major", &openssl.OPENSSL_version_major},
-    {"d2i_PUBKEY", &openssl.d2i_PUBKEY},
-    {"EVP_PKEY_free", &openssl.EVP_PKEY_free},
-    {"EVP_MD_CTX_new", &openssl.EVP_MD_CTX_new},
-    {"EVP_MD_CTX_free", &openssl.EVP_MD_CTX_free},
-    {"EVP_MD_CTX_copy_ex", &openssl.EVP_MD_CTX_copy_ex},
-    {"EVP_DigestVerifyInit_ex", &openssl.EVP_DigestVerifyInit_ex},
-    {"EVP_DigestVerify", &openssl.EVP_DigestVerify},
-    {"EVP_PKEY_CTX_set_rsa_padding", &openssl.EVP_PKEY_CTX_set_rsa_padding},
-    {"EVP_PKEY_CTX_set_rsa_pss_saltlen", &openssl.EVP_PKEY_CTX_set_rsa_pss_saltlen},
-    {"ERR_clear_error", &openssl.ERR_clear_error},
-};
 
 struct verifier {
   atomic_uint holders;
@@ -61,23 +16,6 @@ struct verifier {
   EVP_MD_CTX *prepared;
   struct signature_form form;
 };
-
-static int is_known;
-
-static void look_for_openssl(void) {
-  for (size_t index = 0; index < sizeof functions / sizeof *functions; index += 1) {
-    void *found = dlsym(RTLD_DEFAULT, functions[index].name);
-    if (found == NULL) return;
-    memcpy(functions[index].target, &found, sizeof found);
-  }
-  is_known = openssl.OPENSSL_version_major() == OPENSSL_MAJOR;
-}
-
-int can_verify(void) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, look_for_openssl);
-  return is_known;
-}
 
 static int is_possible(struct signature_form form) {
   uint32_t coordinate = form.signature_length / 2;
@@ -96,7 +34,7 @@ static int prepare(EVP_MD_CTX *context, const char *hash, EVP_PKEY *key, struct 
 }
 
 struct verifier *make_verifier(const uint8_t *spki, size_t spki_length, const char *hash, struct signature_form form) {
-  if (!can_verify() || !is_possible(form)) return NULL;
+  if (!has_openssl() || !is_possible(form)) return NULL;
   struct verifier *verifier = calloc(1, sizeof *verifier);
   EVP_PKEY *key = openssl.d2i_PUBKEY(NULL, &spki, (long)spki_length);
   EVP_MD_CTX *prepared = openssl.EVP_MD_CTX_new();

@@ -24,11 +24,8 @@ struct signature_form {
   uint32_t signature_length;
 };
 
-/** Whether the runtime exports an OpenSSL that is known here. */
-int can_verify(void);
-
 /**
- * NULL where that is not so, or where OpenSSL does not take the key (a SubjectPublicKeyInfo, DER), the hash (its name)
+ * NULL where there is no OpenSSL that is known here, or where it does not take the key (a SubjectPublicKeyInfo, DER), the hash (its name)
  * or the form. Whoever gets it holds it.
  */
 struct verifier *make_verifier(const uint8_t *spki, size_t spki_length, const char *hash, struct signature_form form);
