@@ -23,8 +23,6 @@ export const DENO_LACKS = {
   "limit of chunk extensions": "node:http passes over chunk extensions of any length",
   "output that does not block":
     "standard output blocks: the service stands still while whoever reads its log from a pipe does not",
-  "prompt release of memory":
-    "what large documents were read into is released late: they take some 300 MB, however large they are",
   "immunity to SIGXFSZ":
     "a file that may not grow (setrlimit(2)) would end the process: prepareProcess below",
   "exit event after errors":

@@ -5,6 +5,7 @@ import { type Change, prepareAll } from "./change.ts";
 import { reloadable, unchangeable } from "./config/changes.ts";
 import type { Config } from "./config/config.ts";
 import { Credentials } from "./credentials.ts";
+import { type BeginDigest, documentDigests } from "./document_digest.ts";
 import { messageOf, SignerError } from "./errors.ts";
 import { requireProtected, warnOfPlainHttp } from "./exposure.ts";
 import { Gate } from "./gate.ts";
@@ -20,6 +21,7 @@ import { Counts } from "./metrics/counts.ts";
 import { MetricsText } from "./metrics/metrics_text.ts";
 import type { ServiceState } from "./metrics/state_families.ts";
 import { MetricsListener } from "./metrics_listener.ts";
+import { type Addon, loadAddon } from "./native/addon.ts";
 import { Readiness } from "./readiness.ts";
 import { RequestObserver } from "./request_observer.ts";
 import { Signatures } from "./signatures.ts";
@@ -99,6 +101,8 @@ class RunningService implements Service {
   readonly #gate: Gate;
   readonly #audit: Audit;
   readonly #signatures: Signatures;
+  readonly #addon: Addon;
+  readonly #beginDigest: BeginDigest;
   readonly #observer: RequestObserver;
   readonly #metrics: MetricsText;
   readonly #metricsListener: MetricsListener;
@@ -121,6 +125,8 @@ class RunningService implements Service {
     this.#gate = new Gate({ sessions: config.token.sessions, limits: config.limits });
     this.#audit = new Audit({ now, log, signer: () => this.#checkpointSigner() });
     this.#signatures = new Signatures(this.#gate, this.#audit);
+    this.#addon = loadAddon();
+    this.#beginDigest = documentDigests(this.#addon);
     this.#observer = new RequestObserver(counts, log);
     this.#metrics = new MetricsText(counts, this.#state());
     this.#metricsListener = new MetricsListener(() => this.#metrics.read(), log);
@@ -170,7 +176,8 @@ class RunningService implements Service {
     const log = this.#log;
     const handler: HttpHandler = (request) => this.#answer(request);
     const refused: HttpServerOptions["refused"] = (refusal) => this.#observer.refused(refusal);
-    const options = { ...this.#config.http, tls: this.#tls, socket, handler, refused, log };
+    const release: HttpServerOptions["release"] = (bytes) => this.#addon.release(bytes);
+    const options = { ...this.#config.http, tls: this.#tls, socket, handler, refused, release, log };
     this.#server = await listen(options);
     await this.#requireProtected(this.#server);
     this.#warnOfPlainHttp();
@@ -251,6 +258,7 @@ class RunningService implements Service {
       admit: (caller) => this.#gate.admit(caller),
       credential: (label) =>
         this.#signatures.of(label === undefined ? credentials.standard : credentials.find(label)),
+      beginDigest: this.#beginDigest,
       readiness: () => {
         this.#gate.requireUsable();
         return this.#readiness.check();

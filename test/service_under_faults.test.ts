@@ -5,7 +5,6 @@ import { request } from "node:http";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 import { type ServiceProcess, ServiceStartError, startServiceProcess } from "../dev/service_process.ts";
-import { lacks } from "../lib/runtime.ts";
 import { cloudHsmSimulator } from "./cloudhsm/simulator.ts";
 import { temporaryDirectory } from "./support/temporary.ts";
 import { until } from "./support/until.ts";
@@ -119,7 +118,7 @@ function peakMemory(): number {
 
 const MIB = 1024 ** 2;
 /** How large a document is, and how much larger the service may be after it, in MiB. */
-const [LARGE, GROWTH] = lacks("prompt release of memory") ? [1_000, 500] : [400, 64];
+const [LARGE, GROWTH] = [400, 64];
 const PIECE = Buffer.alloc(MIB, "QUJD");
 
 /** Sends a body of so many MiB piece by piece, as fast as the service takes it. */

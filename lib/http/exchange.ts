@@ -6,8 +6,12 @@ import type { SignTimings } from "../signer.ts";
 
 /** Takes the body piece by piece. */
 export interface BodySink {
-  /** @throws SignerError to refuse the rest of the body */
-  write(chunk: Buffer): void;
+  /**
+   * @param chunk to be done with when this returns: its bytes go
+   * @returns a promise where no more should come before it resolves
+   * @throws SignerError to refuse the rest of the body
+   */
+  write(chunk: Buffer): void | Promise<void>;
 }
 
 /** What is worth remembering of a request; whoever learns something of it writes it here. */

@@ -10,7 +10,7 @@ import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import { SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
-import { type BodyLimits, readBody } from "./body_reader.ts";
+import { type BodyMeans, type ReleaseBytes, readBody } from "./body_reader.ts";
 import { BodyTurns } from "./body_turns.ts";
 import { ClientAddresses } from "./client_address.ts";
 import { Connections } from "./connections.ts";
@@ -33,6 +33,8 @@ export interface HttpServerOptions {
   /** IP addresses and networks of proxies whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[];
   readonly handler: HttpHandler;
+  /** For what bodies were read into; otherwise the garbage collector finds it. */
+  readonly release?: ReleaseBytes;
   /** Told of what was answered without the handler. */
   readonly refused?: (refused: Refused) => void;
   readonly log: Log;
@@ -73,9 +75,8 @@ export class HttpServer {
   readonly #server: Server;
   readonly #options: HttpServerOptions;
   readonly #limits: HttpLimits;
-  readonly #bodyLimits: BodyLimits;
+  readonly #body: BodyMeans;
   readonly #connections = new Connections();
-  readonly #turns = new BodyTurns();
   /** `undefined` for plain HTTP. */
   readonly #tls: TlsSide | undefined;
   #addresses: ClientAddresses;
@@ -84,7 +85,11 @@ export class HttpServer {
   private constructor(options: HttpServerOptions) {
     this.#options = options;
     this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
-    this.#bodyLimits = { maxBodyBytes: options.maxBodyBytes, ...this.#limits };
+    this.#body = {
+      limits: { maxBodyBytes: options.maxBodyBytes, ...this.#limits },
+      turns: new BodyTurns(),
+      release: options.release ?? (() => {}),
+    };
     this.#addresses = new ClientAddresses(options.trustedProxies ?? []);
     [this.#server, this.#tls] = this.#create(options);
     this.#server.maxConnections = this.#limits.maxConnections;
@@ -192,7 +197,7 @@ export class HttpServer {
     const request = new IncomingRequest(
       message,
       { address: this.#addresses.of(message), certificate: this.#tls?.certificateOf(message.socket) },
-      (sink) => readBody(message, response, sink, this.#bodyLimits, this.#turns),
+      (sink) => readBody(message, response, sink, this.#body),
     );
     try {
       await this.#send(message, response, await handler(request), request);

@@ -47,6 +47,8 @@ const ESCAPES: Readonly<Record<string, string>> = {
  */
 export class JsonDocumentSink implements BodySink {
   readonly #base64: Base64Decoder;
+  /** What `onBytes` said last, about the chunk that is being read. */
+  #room: void | Promise<void> = undefined;
   readonly #rest: Buffer[] = [];
   #restLength = 0;
   #state: "structure" | "string" | "escape" | "document" | "documentEscape" = "structure";
@@ -60,12 +62,18 @@ export class JsonDocumentSink implements BodySink {
   #documentEscape = "";
   readonly #seen = new Set<string>();
 
-  /** @param onBytes takes the document's bytes; must be done with them when it returns */
-  constructor(onBytes: (bytes: Buffer) => void) {
-    this.#base64 = new Base64Decoder(onBytes);
+  /**
+   * @param onBytes takes the document's bytes; must be done with them when it returns, and may return a promise where no
+   *   more should come before it resolves
+   */
+  constructor(onBytes: (bytes: Buffer) => void | Promise<void>) {
+    this.#base64 = new Base64Decoder((bytes) => {
+      this.#room = onBytes(bytes);
+    });
   }
 
-  write(chunk: Buffer): void {
+  write(chunk: Buffer): void | Promise<void> {
+    this.#room = undefined;
     let position = 0;
     let kept = 0;
     while (position < chunk.length) {
@@ -84,6 +92,7 @@ export class JsonDocumentSink implements BodySink {
       }
     }
     this.#keep(chunk.subarray(kept));
+    return this.#room;
   }
 
   /**

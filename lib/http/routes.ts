@@ -1,5 +1,6 @@
 import type { HashAlgorithm } from "../algorithms.ts";
 import type { Caller, Presented } from "../caller.ts";
+import type { BeginDigest } from "../document_digest.ts";
 import { messageOf, SignerError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { SignTimings } from "../signer.ts";
@@ -31,6 +32,8 @@ export interface Routes {
    * @throws SignerError `ERR_CREDENTIAL_UNKNOWN`
    */
   credential(label: string | undefined): RoutedCredential;
+  /** Hashes documents. */
+  readonly beginDigest: BeginDigest;
   /** @throws SignerError with the reason when the service cannot sign */
   readiness(): Promise<void>;
   /** Facts for a person who asks whether the service can sign, and why not. */
@@ -140,7 +143,7 @@ async function sign(routes: Routes, request: HttpRequest): Promise<HttpReply> {
   facts.credential = credential.label;
   const answered = routes.admit(caller);
   try {
-    const digest = await readDigest(request, credential.hash);
+    const digest = await readDigest(request, credential.hash, routes.beginDigest);
     facts.digest = digest.toString("hex");
     requireGranted(caller, digest);
     facts.certificateSerial = credential.serialNumber;

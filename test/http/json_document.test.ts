@@ -45,7 +45,9 @@ interface Reading extends SignRequestMembers {
 
 function read(pieces: readonly Buffer[]): Reading {
   const document: Buffer[] = [];
-  const sink = new JsonDocumentSink((bytes) => document.push(Buffer.from(bytes)));
+  const sink = new JsonDocumentSink((bytes) => {
+    document.push(Buffer.from(bytes));
+  });
   for (const piece of pieces) sink.write(piece);
   const members = sink.end();
   return { ...members, document: Buffer.concat(document) };

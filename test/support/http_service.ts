@@ -2,10 +2,12 @@ import { signatureAlgorithm } from "../../lib/algorithms.ts";
 import { ANONYMOUS } from "../../lib/caller.ts";
 import { ChainFile } from "../../lib/credential/chain_file.ts";
 import type { Credential } from "../../lib/credential/credential.ts";
+import { type DocumentDigest, documentDigests } from "../../lib/document_digest.ts";
 import { DocumentSigner } from "../../lib/document_signer.ts";
 import { type HttpLimits, HttpServer, type HttpServerOptions } from "../../lib/http/http_server.ts";
 import { createRoutes, type RoutedCredential, type Routes } from "../../lib/http/routes.ts";
 import type { TlsFiles } from "../../lib/http/tls_files.ts";
+import { loadAddon } from "../../lib/native/addon.ts";
 import { recordingLog } from "./recording_log.ts";
 import { softwareCredential } from "./software.ts";
 
@@ -22,6 +24,8 @@ export interface SoftwareServiceOptions {
   /** In place of the software key. */
   readonly sign?: RoutedCredential["sign"];
   readonly routes?: Partial<Routes>;
+  /** Stands between the service and the digests of its documents. */
+  readonly watchDigests?: (digest: DocumentDigest) => DocumentDigest;
   readonly limits?: Partial<HttpLimits>;
   readonly refused?: HttpServerOptions["refused"];
   readonly maxBodyBytes?: number;
@@ -36,6 +40,8 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
   const signer = new DocumentSigner(credential, () => new Date());
   const certificatePem = ChainFile.toPem(credential.chain.certificates);
   const { log, events } = recordingLog();
+  const addon = loadAddon();
+  const beginDigest = documentDigests(addon);
   const handler = createRoutes({
     authenticate: () => ANONYMOUS,
     admit: () => () => {},
@@ -46,6 +52,7 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
       sign: options.sign ?? ((digest, timings) => signer.sign(digest, timings)),
       certificatePem,
     }),
+    beginDigest: (hash) => (options.watchDigests ?? itself)(beginDigest(hash)),
     readiness: async () => {},
     facts: () => ({}),
     record: async () => {},
@@ -59,6 +66,7 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
     port: 0,
     maxBodyBytes: options.maxBodyBytes ?? 8 * 1024 * 1024,
     handler,
+    release: (bytes) => addon.release(bytes),
     log,
     ...(options.refused ? { refused: options.refused } : {}),
     tls: options.tls,
@@ -67,3 +75,5 @@ export async function startSoftwareService(options: SoftwareServiceOptions = {})
   });
   return { server, url: server.url, certificatePem, credential, events };
 }
+
+const itself = (digest: DocumentDigest): DocumentDigest => digest;
