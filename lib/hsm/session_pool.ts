@@ -1,5 +1,6 @@
-import { deferred } from "../deferred.ts";
+import { type Deferred, deferred } from "../deferred.ts";
 import { SignerError } from "../errors.ts";
+import { type Place, type StandBy, WaitingLine } from "./waiting_line.ts";
 
 export interface SessionPoolOptions<S> {
   /** Sessions at most. */
@@ -20,8 +21,16 @@ export interface SessionPoolOptions<S> {
   onOverdue?(state: SessionPoolState): void;
 }
 
+/**
+ * What an operation says when its session has passed to one that stood by, right before it settles: it has succeeded,
+ * and the other one is under way already.
+ *
+ * @param ticket of the other one
+ */
+export type PassOn = (ticket: number) => void;
+
 /** How one operation is to be run. */
-export interface LeaseOptions {
+export interface LeaseOptions<T> {
   /**
    * Whether to open a new session rather than take one that lies idle; one that comes back from another caller
    * will do, since it has just worked.
@@ -29,6 +38,11 @@ export interface LeaseOptions {
   readonly fresh?: boolean;
   /** Whether the caller waits however long the operation takes. */
   readonly withoutDeadline?: boolean;
+  /**
+   * Has the operation stand by, where there is no session for it: it may get that of another one, or be withdrawn
+   * and used after all. Not for a caller who wants a new session.
+   */
+  readonly standBy?: (passOn: PassOn) => StandBy<T>;
 }
 
 export interface SessionPoolState {
@@ -40,15 +54,14 @@ export interface SessionPoolState {
   readonly waiting: number;
 }
 
-interface Waiter<S> {
-  readonly resolve: (session: S) => void;
-  readonly reject: (error: unknown) => void;
-  readonly timer: NodeJS.Timeout;
-}
-
-interface Lease {
+/** A session in the hands of an operation. */
+interface Lease<S> {
+  readonly session: S;
   /** Whether its time is up. */
   overdue: boolean;
+  /** Whether the session is in the hands of another operation now. */
+  isPassedOn: boolean;
+  deadline: NodeJS.Timeout | undefined;
 }
 
 /**
@@ -58,11 +71,14 @@ interface Lease {
  * A session comes back into the pool only after success or an error that says nothing against it; otherwise
  * it is closed, and the next caller gets a new one. An operation inside the module cannot be cancelled: when
  * its time is up the caller is answered, but the lease lasts until the operation really ends.
+ *
+ * Where there are more callers than sessions, a session may pass from an operation that succeeded to one that stands
+ * by before the pool hears of it. It hears of it with the end of the former one, whose lease the other one has then.
  */
 export class SessionPool<S> {
   readonly #options: SessionPoolOptions<S>;
   readonly #idle: S[] = [];
-  readonly #waiters: Waiter<S>[] = [];
+  readonly #line: WaitingLine<S>;
   #leased = 0;
   #overdue = 0;
   #closing = false;
@@ -70,6 +86,7 @@ export class SessionPool<S> {
 
   constructor(options: SessionPoolOptions<S>) {
     this.#options = options;
+    this.#line = new WaitingLine(options.waitTimeoutMs);
   }
 
   get state(): SessionPoolState {
@@ -78,7 +95,7 @@ export class SessionPool<S> {
       open: this.#idle.length + this.#leased,
       leased: this.#leased,
       overdue: this.#overdue,
-      waiting: this.#waiters.length,
+      waiting: this.#line.length,
     };
   }
 
@@ -104,28 +121,35 @@ export class SessionPool<S> {
   /**
    * Lends a session for one operation.
    *
-   * @param use must settle only when no call on the session is under way any more
+   * @param use must settle only when no call on the session is under way any more, but for that of an operation to
+   *   which it has passed
    * @throws SignerError `ERR_TOKEN_BUSY` when no session came free in time, `ERR_TOKEN_HANGS` when none will,
    *   since every operation is overdue, `ERR_SIGN_TIMEOUT` when the operation took too long, `ERR_STOPPING` when
    *   the pool is closed; and whatever `use` throws
    */
-  async withSession<T>(use: (session: S) => Promise<T>, options: LeaseOptions = {}): Promise<T> {
-    const session = this.#acquire(options.fresh ?? false) ?? (await this.#wait());
+  async withSession<T>(
+    use: (session: S, passOn: PassOn) => Promise<T>,
+    options: LeaseOptions<T> = {},
+  ): Promise<T> {
+    const { fresh = false, withoutDeadline = false, standBy } = options;
     const { promise, resolve, reject } = deferred<T>();
-    const lease: Lease = { overdue: false };
-    const timer = options.withoutDeadline ? undefined : this.#untilDeadline(lease, reject);
-    use(session).then(
-      (result) => {
-        clearTimeout(timer);
-        this.#release(session, lease, true);
-        resolve(result);
-      },
-      (error: unknown) => {
-        clearTimeout(timer);
-        this.#release(session, lease, this.#options.isReusableAfter(error));
-        reject(error);
-      },
-    );
+    let lease: Lease<S> | undefined;
+    const passOn: PassOn = (ticket) => this.#passOn(lease, ticket);
+    const follow = (session: S, result: Promise<T>): void => {
+      lease = this.#leaseOf(session, withoutDeadline ? undefined : reject);
+      this.#follow(lease, result, { resolve, reject });
+    };
+    const begin = (session: S): void => follow(session, use(session, passOn));
+    const stand = (way: NonNullable<typeof standBy>): Place<S> => {
+      const { ticket, result, withdraw } = way(passOn);
+      return { ticket, withdraw, follow: (session) => follow(session, result) };
+    };
+    const session = this.#acquire(fresh);
+    if (session !== undefined) begin(session);
+    else {
+      const canStand = standBy !== undefined && !fresh;
+      this.#line.add({ begin, refuse: reject, standBy: canStand ? () => stand(standBy) : undefined });
+    }
     return promise;
   }
 
@@ -136,7 +160,7 @@ export class SessionPool<S> {
    */
   async close(graceMs: number): Promise<number> {
     this.#closing = true;
-    this.#refuseAll(stopping());
+    this.#line.refuseAll(stopping());
     for (const session of this.#idle.splice(0)) this.#closeQuietly(session);
     if (this.#leased > 0) {
       const { promise, resolve } = deferred<void>();
@@ -162,10 +186,10 @@ export class SessionPool<S> {
       if (session !== undefined) return this.#lend(session);
     }
     if (this.#hangs()) throw this.#hanging();
-    if (this.#waiters.length >= this.#options.maxWaiters) {
+    if (this.#line.length >= this.#options.maxWaiters) {
       throw new SignerError(
         "ERR_TOKEN_BUSY",
-        `Cannot get a session: ${this.#waiters.length} callers wait already`,
+        `Cannot get a session: ${this.#line.length} callers wait already`,
       );
     }
     return undefined;
@@ -203,49 +227,84 @@ export class SessionPool<S> {
     }
   }
 
-  #wait(): Promise<S> {
-    const { promise, resolve, reject } = deferred<S>();
-    const timer = setTimeout(() => {
-      this.#waiters.splice(this.#waiters.indexOf(waiter), 1);
-      reject(new SignerError("ERR_TOKEN_BUSY", `Cannot get a session: all are in use`));
-    }, this.#options.waitTimeoutMs);
-    const waiter: Waiter<S> = { resolve, reject, timer };
-    this.#waiters.push(waiter);
-    return promise;
+  /** @param reject of a caller who does not wait however long it takes */
+  #leaseOf(session: S, reject: ((error: SignerError) => void) | undefined): Lease<S> {
+    const lease: Lease<S> = { session, overdue: false, isPassedOn: false, deadline: undefined };
+    if (reject !== undefined) lease.deadline = this.#untilDeadline(lease, reject);
+    return lease;
   }
 
-  #untilDeadline(lease: Lease, reject: (error: SignerError) => void): NodeJS.Timeout {
+  #untilDeadline(lease: Lease<S>, reject: (error: SignerError) => void): NodeJS.Timeout {
     const limit = this.#options.operationTimeoutMs;
     return setTimeout(() => {
       lease.overdue = true;
       this.#overdue += 1;
       reject(new SignerError("ERR_SIGN_TIMEOUT", `Cannot sign: the token has not answered for ${limit} ms`));
       this.#options.onOverdue?.(this.state);
-      if (this.#hangs()) this.#refuseAll(this.#hanging());
+      if (this.#hangs()) this.#line.refuseAll(this.#hanging());
     }, limit);
   }
 
-  #release(session: S, lease: Lease, reusable: boolean): void {
+  #follow<T>(
+    lease: Lease<S>,
+    result: Promise<T>,
+    { resolve, reject }: Pick<Deferred<T>, "resolve" | "reject">,
+  ): void {
+    result.then(
+      (value) => {
+        this.#release(lease, true);
+        resolve(value);
+      },
+      (error: unknown) => {
+        this.#release(lease, this.#options.isReusableAfter(error));
+        reject(error);
+      },
+    );
+  }
+
+  /**
+   * As many are leased as before. That the operation was overdue says nothing against the session any more: what it
+   * waited for has come, and was right.
+   */
+  #passOn(lease: Lease<S> | undefined, ticket: number): void {
+    if (lease === undefined || lease.isPassedOn) throw new RangeError("Cannot hand over a session twice");
+    const { follow } = this.#line.heir(ticket);
+    this.#end(lease);
+    lease.isPassedOn = true;
+    follow(lease.session);
+  }
+
+  #release(lease: Lease<S>, reusable: boolean): void {
+    if (lease.isPassedOn) return;
+    this.#end(lease);
     this.#leased -= 1;
-    if (lease.overdue) this.#overdue -= 1;
-    if (this.#closing || lease.overdue || !reusable) this.#closeQuietly(session);
-    else this.#idle.push(session);
+    if (this.#closing || lease.overdue || !reusable) this.#closeQuietly(lease.session);
+    else this.#idle.push(lease.session);
     if (this.#closing && this.#leased === 0) this.#drained?.();
     this.#serveNext();
   }
 
+  #end(lease: Lease<S>): void {
+    clearTimeout(lease.deadline);
+    if (lease.overdue) this.#overdue -= 1;
+  }
+
   #serveNext(): void {
-    const [waiter] = this.#waiters;
-    if (waiter === undefined) return;
+    if (this.#line.length === 0) return;
+    const session = this.#sessionForNext();
+    if (session === undefined) return;
+    const waiter = this.#line.shift();
+    if (waiter === undefined) this.#idle.push(session);
+    else waiter.begin(this.#lend(session));
+  }
+
+  #sessionForNext(): S | undefined {
     try {
-      const session = this.#idle.pop() ?? this.#openUnlessOthersReturn();
-      if (session === undefined) return;
-      this.#waiters.shift();
-      clearTimeout(waiter.timer);
-      waiter.resolve(this.#lend(session));
+      return this.#idle.pop() ?? this.#openUnlessOthersReturn();
     } catch (error) {
       // Opening may take its time to fail, and blocks: what one caller is told, all are told.
-      this.#refuseAll(error);
+      this.#line.refuseAll(error);
+      return undefined;
     }
   }
 
@@ -260,15 +319,6 @@ export class SessionPool<S> {
       "ERR_TOKEN_HANGS",
       `Cannot get a session: calls hang inside the module in all ${leased} sessions (of ${size})`,
     );
-  }
-
-  #refuseAll(error: unknown): void {
-    for (const waiter of this.#waiters.splice(0)) this.#refuse(waiter, error);
-  }
-
-  #refuse(waiter: Waiter<S>, error: unknown): void {
-    clearTimeout(waiter.timer);
-    waiter.reject(error);
   }
 
   /** A session that cannot be closed is gone already, or its token is. */

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
 import { deferred } from "../../lib/deferred.ts";
-import { SessionPool, type SessionPoolOptions } from "../../lib/hsm/session_pool.ts";
+import { type PassOn, SessionPool, type SessionPoolOptions } from "../../lib/hsm/session_pool.ts";
+import type { StandBy } from "../../lib/hsm/waiting_line.ts";
 
 /** Sessions that are numbers, and what was done with them. */
 let opened = 0;
@@ -262,4 +263,287 @@ test("a caller who wants a new session gets one in the place of an idle one, or 
   limit = opened;
   assert.equal(await subject.withSession(async (session) => `${session}`, { fresh: true }), "2");
   assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 0, overdue: 0, waiting: 0 });
+});
+
+// Sessions that pass from one operation to the next before the pool hears of it.
+
+/** Where operations stand by, as threads see it. */
+class Relay {
+  /** Of those who stand by, the oldest first. */
+  readonly tickets: number[] = [];
+  /** Tickets that were given, which are numbered. */
+  given = 0;
+
+  /** An operation that may stand by here. */
+  operation() {
+    const { promise, resolve, reject } = deferred<string>();
+    const lent: number[] = [];
+    const told: PassOn[] = [];
+    const use = (session: number, passOn: PassOn): Promise<string> => {
+      lent.push(session);
+      told.push(passOn);
+      return promise;
+    };
+    const standBy = (passOn: PassOn): StandBy<string> => {
+      this.given += 1;
+      const ticket = this.given;
+      this.tickets.push(ticket);
+      told.push(passOn);
+      return { ticket, result: promise, withdraw: () => this.#withdraw(ticket) };
+    };
+    /** The pool hears that it has succeeded, and that its session has passed to another one. */
+    const passOn = (ticket: number): void => {
+      told.at(-1)?.(ticket);
+      resolve(`before ${ticket}`);
+    };
+    return { use, options: { standBy }, lent, resolve, reject, passOn };
+  }
+
+  /** A thread takes the oldest one. */
+  take(): number {
+    const ticket = this.tickets.shift();
+    assert.ok(ticket);
+    return ticket;
+  }
+
+  #withdraw(ticket: number): boolean {
+    const index = this.tickets.indexOf(ticket);
+    if (index >= 0) this.tickets.splice(index, 1);
+    return index >= 0;
+  }
+}
+
+type Standing = ReturnType<Relay["operation"]> & { readonly result: Promise<string> };
+
+/** So many operations, asked for one after the other. */
+function standing(relay: Relay, subject: SessionPool<number>, count: number): Standing[] {
+  return Array.from({ length: count }, () => {
+    const operation = relay.operation();
+    const result = subject.withSession(operation.use, operation.options);
+    result.catch(() => {});
+    return { ...operation, result };
+  });
+}
+
+function at(all: readonly Standing[], index: number): Standing {
+  const found = all[index];
+  assert.ok(found);
+  return found;
+}
+
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test("a session passes to whoever has stood by longest, its lease with it, and comes back once", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1, maxWaiters: 10 })];
+  const all = standing(relay, subject, 3);
+  assert.deepEqual([at(all, 0).lent, relay.tickets], [[1], [1, 2]]);
+  at(all, 0).passOn(relay.take());
+  assert.equal(await at(all, 0).result, "before 1");
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 1, overdue: 0, waiting: 1 });
+  at(all, 1).passOn(relay.take());
+  assert.equal(await at(all, 1).result, "before 2");
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 1, overdue: 0, waiting: 0 });
+  at(all, 2).resolve("last");
+  assert.equal(await at(all, 2).result, "last");
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 0, overdue: 0, waiting: 0 });
+  assert.deepEqual([at(all, 1).lent, at(all, 2).lent, opened, closed], [[], [], 1, []]);
+});
+
+test("the pool may hear of an operation and of its heir at once", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1, maxWaiters: 10 })];
+  const all = standing(relay, subject, 3);
+  const [tickets, results] = [
+    [relay.take(), relay.take()],
+    [at(all, 0).result, at(all, 1).result, at(all, 2).result],
+  ];
+  at(all, 0).passOn(tickets[0] ?? 0);
+  at(all, 1).passOn(tickets[1] ?? 0);
+  at(all, 2).resolve("last");
+  assert.deepEqual(await Promise.all(results), ["before 1", "before 2", "last"]);
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 0, overdue: 0, waiting: 0 });
+});
+
+test("an heir's error decides on the session that it inherited", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1, maxWaiters: 10 })];
+  const all = standing(relay, subject, 2);
+  at(all, 0).passOn(relay.take());
+  at(all, 1).reject(new Error("broken"));
+  await assert.rejects(at(all, 1).result, /broken/);
+  assert.deepEqual([closed, subject.state.open], [[1], 0]);
+});
+
+test("an heir's time begins when the pool hears of it, and an heir that is overdue counts as such", async () => {
+  const overdue: number[] = [];
+  const onOverdue = ({ leased }: { leased: number }): void => void overdue.push(leased);
+  const [relay, subject] = [new Relay(), pool({ size: 1, operationTimeoutMs: 20, onOverdue })];
+  const all = standing(relay, subject, 2);
+  at(all, 0).passOn(relay.take());
+  await at(all, 0).result;
+  await assert.rejects(at(all, 1).result, isCode("ERR_SIGN_TIMEOUT"));
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 1, overdue: 1, waiting: 0 });
+  assert.deepEqual(overdue, [1]);
+  at(all, 1).resolve("too late");
+  await settle();
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 0, leased: 0, overdue: 0, waiting: 0 });
+  assert.deepEqual(closed, [1]);
+});
+
+test("an operation that was overdue and succeeded has passed its session on all the same", async () => {
+  const subject = pool({ operationTimeoutMs: 1 });
+  const relay = new Relay();
+  const hung = standing(relay, subject, 1);
+  await assert.rejects(at(hung, 0).result, isCode("ERR_SIGN_TIMEOUT"));
+  const slow = operation();
+  const running = subject.withSession(slow.use, { withoutDeadline: true });
+  const { use, options } = relay.operation();
+  const heir = subject.withSession(use, { ...options, withoutDeadline: true });
+  at(hung, 0).passOn(relay.take());
+  await settle();
+  assert.deepEqual({ ...subject.state }, { size: 2, open: 2, leased: 2, overdue: 0, waiting: 0 });
+  assert.deepEqual(closed, []);
+  slow.resolve("");
+  await running;
+  void heir;
+});
+
+test("a session that comes free goes to whoever has stood by longest, who stands by no more", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1, maxWaiters: 10 })];
+  const all = standing(relay, subject, 3);
+  at(all, 0).resolve("no heir");
+  await settle();
+  assert.deepEqual([at(all, 1).lent, relay.tickets], [[1], [2]]);
+  at(all, 1).reject(new Error("broken"));
+  await settle();
+  assert.deepEqual([at(all, 2).lent, closed, relay.tickets], [[2], [1], []]);
+  at(all, 2).resolve("in a new session");
+  assert.equal(await at(all, 2).result, "in a new session");
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 0, overdue: 0, waiting: 0 });
+});
+
+test("a session that comes free passes by whoever has one already, of which the pool has not heard", async () => {
+  const [relay, subject] = [new Relay(), pool({ maxWaiters: 10 })];
+  const all = standing(relay, subject, 4);
+  const ticket = relay.take();
+  at(all, 1).resolve("no heir");
+  await settle();
+  assert.deepEqual([at(all, 2).lent, at(all, 3).lent, subject.state.waiting], [[], [2], 0]);
+  at(all, 0).passOn(ticket);
+  at(all, 2).resolve("heir");
+  assert.equal(await at(all, 2).result, "heir");
+  assert.deepEqual({ ...subject.state }, { size: 2, open: 2, leased: 1, overdue: 0, waiting: 0 });
+  at(all, 3).resolve("");
+});
+
+test("a session that comes free, where everybody has one already, is kept", async () => {
+  const [relay, subject] = [new Relay(), pool()];
+  const all = standing(relay, subject, 3);
+  const ticket = relay.take();
+  at(all, 1).resolve("no heir");
+  await settle();
+  assert.deepEqual({ ...subject.state }, { size: 2, open: 2, leased: 1, overdue: 0, waiting: 0 });
+  at(all, 0).passOn(ticket);
+  at(all, 2).resolve("heir");
+  assert.equal(await at(all, 2).result, "heir");
+  assert.deepEqual([subject.state.leased, closed], [0, []]);
+});
+
+test("whoever stands by too long is refused, unless he has a session already", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1, waitTimeoutMs: 1 })];
+  const all = standing(relay, subject, 3);
+  const ticket = relay.take();
+  await assert.rejects(at(all, 2).result, isCode("ERR_TOKEN_BUSY"));
+  assert.deepEqual([relay.tickets, subject.state.waiting], [[], 0]);
+  at(all, 0).passOn(ticket);
+  at(all, 1).resolve("in time after all");
+  assert.equal(await at(all, 1).result, "in time after all");
+});
+
+test("when every session hangs, those who stand by are refused, unless one has come back", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1, operationTimeoutMs: 1 })];
+  const all = standing(relay, subject, 3);
+  const ticket = relay.take();
+  await assert.rejects(at(all, 2).result, isCode("ERR_TOKEN_HANGS"));
+  at(all, 0).passOn(ticket);
+  at(all, 1).resolve("signed");
+  assert.equal(await at(all, 1).result, "signed");
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 0, overdue: 0, waiting: 0 });
+});
+
+test("close refuses those who stand by, and waits for one who has a session already", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1 })];
+  const all = standing(relay, subject, 3);
+  const ticket = relay.take();
+  const closing = subject.close(60_000);
+  await assert.rejects(at(all, 2).result, isCode("ERR_STOPPING"));
+  assert.deepEqual(relay.tickets, []);
+  at(all, 0).passOn(ticket);
+  await settle();
+  assert.deepEqual([subject.state.leased, closed], [1, []]);
+  at(all, 1).resolve("in flight");
+  assert.equal(await at(all, 1).result, "in flight");
+  assert.equal(await closing, 0);
+  assert.deepEqual(closed, [1]);
+});
+
+for (const [name, options] of [
+  ["cannot stand by", {}],
+  ["wants a new session", { fresh: true, standBy: () => assert.fail("he stands by") }],
+] as const) {
+  test(`nobody stands by behind one who ${name}, until that one has been served`, async () => {
+    const [relay, subject] = [new Relay(), pool({ size: 1, maxWaiters: 10 })];
+    const before = standing(relay, subject, 2);
+    const ordinary = operation();
+    const result = subject.withSession(ordinary.use, options);
+    const behind = standing(relay, subject, 2);
+    assert.deepEqual([relay.tickets, subject.state.waiting], [[1], 4]);
+    at(before, 0).passOn(relay.take());
+    at(before, 1).resolve("nobody to pass it to");
+    assert.equal(await ordinary.session, 1);
+    assert.deepEqual(relay.tickets, [2, 3]);
+    ordinary.resolve("served");
+    assert.equal(await result, "served");
+    assert.deepEqual([at(behind, 0).lent, relay.tickets], [[1], [3]]);
+    at(behind, 0).passOn(relay.take());
+    at(behind, 1).resolve("last");
+    assert.equal(await at(behind, 1).result, "last");
+  });
+}
+
+test("those behind one who has waited in vain stand by then", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1, waitTimeoutMs: 1 })];
+  const [first] = standing(relay, subject, 1);
+  const refused = assert.rejects(
+    subject.withSession(async () => "never"),
+    isCode("ERR_TOKEN_BUSY"),
+  );
+  const [last] = standing(relay, subject, 1);
+  assert.equal(relay.given, 0);
+  await refused;
+  assert.equal(relay.given, 1);
+  first?.resolve("");
+  last?.resolve("");
+});
+
+test("whoever cannot be made to stand by is told so, and the others wait on", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1 })];
+  const first = standing(relay, subject, 1);
+  const standBy = (): StandBy<string> => {
+    throw new Error("no memory");
+  };
+  await assert.rejects(
+    subject.withSession(async () => "never", { standBy }),
+    /no memory/,
+  );
+  const second = standing(relay, subject, 1);
+  at(first, 0).passOn(relay.take());
+  at(second, 0).resolve("heir");
+  assert.equal(await at(second, 0).result, "heir");
+});
+
+test("a session that is said to have passed to nobody is lent to nobody", async () => {
+  const [relay, subject] = [new Relay(), pool({ size: 1 })];
+  const first = standing(relay, subject, 1);
+  assert.throws(() => at(first, 0).passOn(7), RangeError);
+  assert.deepEqual({ ...subject.state }, { size: 1, open: 1, leased: 1, overdue: 0, waiting: 0 });
+  at(first, 0).resolve("");
 });
