@@ -9,6 +9,7 @@
         "lib/native/library.c",
         "lib/native/office.c",
         "lib/native/openssl.c",
+        "lib/native/relay.c",
         "lib/native/sign.c",
         "lib/native/threads.c",
         "lib/native/verify.c"

@@ -4,9 +4,10 @@ import type { Log } from "../log.ts";
 import type { Secret } from "../secret.ts";
 import { generateKeyPair, readKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { login, openSession, Pkcs11Module } from "./module.ts";
-import type { NativeSign } from "./native_sign.ts";
+import type { SignWork } from "./native_sign.ts";
 import { dispositionOf, tokenError } from "./return_codes.ts";
-import { SessionPool } from "./session_pool.ts";
+import { type PassOn, SessionPool } from "./session_pool.ts";
+import type { StandBy } from "./waiting_line.ts";
 
 export interface ConnectionOptions {
   readonly modulePath: string;
@@ -37,11 +38,14 @@ export class Connection {
   readonly #module: Pkcs11Module;
   readonly control: graphene.Session;
   readonly pool: SessionPool<graphene.Session>;
+  /** Where signatures stand by that have no session yet. */
+  readonly #relay: object;
 
   private constructor(module: Pkcs11Module, control: graphene.Session, pool: SessionPool<graphene.Session>) {
     this.#module = module;
     this.control = control;
     this.pool = pool;
+    this.#relay = module.signatures.relay();
   }
 
   /**
@@ -96,12 +100,29 @@ export class Connection {
    * @returns how many calls are still inside the module after `graceMs`
    */
   drain(graceMs: number): Promise<number> {
+    this.#module.signatures.closeRelay(this.#relay);
     return this.pool.close(graceMs);
   }
 
-  /** See `NativeSign.sign`. */
-  sign(...work: Parameters<NativeSign["sign"]>): Promise<Buffer> {
-    return this.#module.signatures.sign(...work);
+  /**
+   * Signs in a session of the pool, or in one that another signature passes on; see `NativeSign.sign` and
+   * `SessionPool.withSession`.
+   *
+   * @param asked when the caller came, on the clock of `performance.now`
+   * @param fresh whether he needs a new session
+   */
+  sign(work: SignWork, asked: number, fresh: boolean): Promise<Buffer> {
+    const { signatures } = this.#module;
+    const relay = this.#relay;
+    const waited = (): number => performance.now() - asked;
+    const use = (session: graphene.Session, passOn: PassOn): Promise<Buffer> => {
+      work.timings.queueMs += waited();
+      return signatures.sign(session, work, { relay, passOn });
+    };
+    if (!signatures.verifies) return this.pool.withSession(use, { fresh });
+    const standBy = (passOn: PassOn): StandBy<Buffer> =>
+      signatures.standBy(work, { relay, passOn }, waited());
+    return this.pool.withSession(use, { fresh, standBy });
   }
 
   /** Whether the sessions of this connection and its login are still there, as far as the library knows. */

@@ -152,7 +152,7 @@ export class Examination {
           const timings = { queueMs: 0, tokenMs: 0 };
           const signatures = this.#module.signatures;
           return algorithm.encodeSignature(
-            await signatures.sign(session, privateKey, algorithm, Buffer.from(data), timings),
+            await signatures.sign(session, { key: privateKey, algorithm, data: Buffer.from(data), timings }),
           );
         }),
     };

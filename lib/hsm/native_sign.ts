@@ -2,16 +2,36 @@ import type { KeyObject } from "node:crypto";
 import type * as graphene from "graphene-pk11";
 import type { Mechanism, SignatureAlgorithm } from "../algorithms.ts";
 import { deferred } from "../deferred.ts";
-import { type Addon, loadAddon } from "../native/addon.ts";
+import { type Addon, loadAddon, type Signing } from "../native/addon.ts";
 import type { SignTimings } from "../signer.ts";
 import { describeReturnCode } from "./return_codes.ts";
+import type { PassOn } from "./session_pool.ts";
 import type { TokenKey } from "./token_key.ts";
 import { requireValid, tokenInput, wrongSignature } from "./token_sign.ts";
+import type { StandBy } from "./waiting_line.ts";
 
 /** What the addon is told of a key and an algorithm. */
 interface Way {
   readonly mechanism: Uint32Array;
   readonly verifier: object | undefined;
+}
+
+/** One signature, whatever it takes. */
+export interface SignWork {
+  readonly key: Pick<TokenKey, "publicKeyObject"> & { readonly p11Object: { readonly handle: Buffer } };
+  readonly algorithm: SignatureAlgorithm;
+  /** What is hashed and signed. */
+  readonly data: Buffer;
+  /** Takes what it took, whatever came of it. */
+  readonly timings: SignTimings;
+}
+
+/** How a signature's session may pass to one that stands by. */
+export interface Succession {
+  /** Of `NativeSign.relay`: where that one stands by. */
+  readonly relay: object;
+  /** Told when it has, before the signature itself is. */
+  readonly passOn: PassOn;
 }
 
 /**
@@ -42,37 +62,63 @@ export class NativeSign {
    * request to the cluster. Both run on a thread of the addon's own; the bytes are copied before this returns.
    *
    * @param session leased by the caller, and by nobody else until the promise settles
-   * @param data what is hashed and signed
-   * @param timings takes what the token took, whatever came of it
+   * @param succession where its session may pass to another signature, if this one was found to be right on the thread
    * @returns the signature as the token gives it, verified over the data: r‖s for ECDSA
    * @throws ReturnValueError; SignerError `ERR_SIGNATURE_WRONG`
    */
   async sign(
     session: Pick<graphene.Session, "handle">,
-    key: Pick<TokenKey, "publicKeyObject"> & { readonly p11Object: { readonly handle: Buffer } },
-    algorithm: SignatureAlgorithm,
-    data: Buffer,
-    timings: SignTimings,
+    work: SignWork,
+    succession?: Succession,
   ): Promise<Buffer> {
+    const { promise, signing } = this.#prepare(work, succession);
+    this.#addon.sign(session.handle, ...signing);
+    return promise;
+  }
+
+  /** Where signatures stand by for the sessions of one pool. */
+  relay(): object {
+    return this.#addon.relay();
+  }
+
+  /** From now on no session is handed over there. */
+  closeRelay(relay: object): void {
+    this.#addon.closeRelay(relay);
+  }
+
+  /**
+   * Has a signature stand by: a thread that has signed with the same relay goes on with it in the same session. What
+   * it takes, the key's handle among it, is what it takes now. Only where `verifies`: nothing is handed over before a
+   * signature was found to be right.
+   *
+   * @param waitedMs how long it has waited already, in milliseconds
+   */
+  standBy(work: SignWork, succession: Succession, waitedMs: number): StandBy<Buffer> {
+    const { promise, signing } = this.#prepare(work, succession, waitedMs);
+    const ticket = this.#addon.standBy(...signing);
+    return { ticket, result: promise, withdraw: () => this.#addon.withdraw(succession.relay, ticket) };
+  }
+
+  #prepare(
+    { key, algorithm, data, timings }: SignWork,
+    succession: Succession | undefined,
+    waitedMs = 0,
+  ): { readonly promise: Promise<Buffer>; readonly signing: Signing } {
     const { promise, resolve, reject } = deferred<Buffer>();
     const { mechanism, verifier } = this.#wayOf(key.publicKeyObject, algorithm);
-    this.#addon.sign(
-      this.#library,
-      session.handle,
-      mechanism,
-      key.p11Object.handle,
-      tokenInput(algorithm, data),
-      verifier,
-      data,
-      (rv, tokenMs, signature, isValid) => {
-        timings.tokenMs += tokenMs;
-        if (signature === undefined) reject(new ReturnValueError(rv));
-        else if (isValid === false) reject(wrongSignature());
-        else if (isValid) resolve(signature);
-        else resolve(requireValid(key, algorithm, data, signature).then(() => signature));
-      },
-    );
-    return promise;
+    const callback: Signing[7] = (rv, stoodMs, tokenMs, heir, signature, isValid) => {
+      if (heir !== 0) succession?.passOn(heir);
+      timings.queueMs += waitedMs + stoodMs;
+      timings.tokenMs += tokenMs;
+      if (signature === undefined) reject(new ReturnValueError(rv));
+      else if (isValid === false) reject(wrongSignature());
+      else if (isValid) resolve(signature);
+      else resolve(requireValid(key, algorithm, data, signature).then(() => signature));
+    };
+    const input = tokenInput(algorithm, data);
+    const { handle } = key.p11Object;
+    const { relay } = succession ?? {};
+    return { promise, signing: [this.#library, mechanism, handle, input, verifier, data, relay, callback] };
   }
 
   /** Made once for each key and way to sign with it. */

@@ -12,6 +12,7 @@ import { findKeyLabels, type ListedKey, listKeys } from "./key_list.ts";
 import { destroyKeyPair, findKeyIds, findKeyPair, type TokenKeyPair } from "./key_pairs.ts";
 import { type KeyShelf, provisionKey } from "./key_provision.ts";
 import { KnownKeys } from "./known_keys.ts";
+import type { SignWork } from "./native_sign.ts";
 import {
   CKR_OPERATION_ACTIVE,
   type Disposition,
@@ -32,12 +33,8 @@ const KEY_ID_LENGTH = 20;
 const QUORUM_LIMIT_MS = 5 * 60_000;
 const QUORUM_DELAY_MS = 1_000;
 
-/** One signature, whatever it takes. */
-interface SignWork {
+interface KeyedWork extends SignWork {
   readonly key: TokenKey;
-  readonly algorithm: SignatureAlgorithm;
-  readonly data: Buffer;
-  readonly timings: SignTimings;
 }
 
 /** A try at a signature, and the connection that it was made on. */
@@ -164,7 +161,7 @@ export class Token {
     data: Uint8Array,
     timings: SignTimings = { queueMs: 0, tokenMs: 0 },
   ): Promise<Buffer> {
-    const work: SignWork = { key, algorithm, data: Buffer.from(data), timings };
+    const work: KeyedWork = { key, algorithm, data: Buffer.from(data), timings };
     const first: Attempt = { connection: this.#keeper.current };
     try {
       return await this.#signOnce(work, first);
@@ -189,29 +186,16 @@ export class Token {
     return this.#keeper.current.control;
   }
 
-  #signOnce({ key, algorithm, data, timings }: SignWork, attempt: Attempt): Promise<Buffer> {
+  /** On the connection that is there when the caller's turn comes; nothing was tried before that. */
+  async #signOnce(work: KeyedWork, attempt: Attempt): Promise<Buffer> {
     const asked = performance.now();
-    return this.#withSession(attempt, key, (session, connection) => {
-      timings.queueMs += performance.now() - asked;
-      return connection.sign(session, key, algorithm, data, timings);
-    });
-  }
-
-  /** A session of the connection that is there when the caller's turn comes; nothing was tried before that. */
-  async #withSession<T>(
-    attempt: Attempt,
-    key: TokenKey,
-    use: (session: graphene.Session, connection: Connection) => Promise<T>,
-  ): Promise<T> {
     for (;;) {
       if (this.#keeper.isRecovering) await this.#keeper.settled();
       const connection = this.#keeper.current;
       attempt.connection = connection;
-      this.#keys.requirePresent(key, connection.control);
+      this.#keys.requirePresent(work.key, connection.control);
       try {
-        return await connection.pool.withSession((session) => use(session, connection), {
-          fresh: attempt.fresh ?? false,
-        });
+        return await connection.sign(work, asked, attempt.fresh ?? false);
       } catch (error) {
         const wasGivenUp = error instanceof SignerError && error.code === "ERR_STOPPING";
         const isReplaced = this.#keeper.isRecovering || connection !== this.#keeper.current;

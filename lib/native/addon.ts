@@ -1,6 +1,27 @@
 import { fileURLToPath } from "node:url";
 import { messageOf, SignerError } from "../errors.ts";
 
+/** All that a signature takes but a session; with a relay, its session may go to one that stands by there. */
+export type Signing = readonly [
+  library: object,
+  mechanism: Uint32Array,
+  key: Buffer,
+  input: Uint8Array,
+  verifier: object | undefined,
+  data: Buffer,
+  relay: object | undefined,
+  callback: (
+    rv: number,
+    /** Of one that stood by, until its C_SignInit; otherwise 0. */
+    stoodMs: number,
+    tokenMs: number,
+    /** The one that has the session now, or 0. */
+    heir: number,
+    signature: Buffer | undefined,
+    isValid: boolean | undefined,
+  ) => void,
+];
+
 /** What the C beside this file exports: `addon.c`, `sign.c`, `hash.c`. */
 export interface Addon {
   /** Whether the runtime exports an OpenSSL; without one `verifier` and `digest` give `undefined`. */
@@ -8,21 +29,15 @@ export interface Addon {
   library(path: string): object;
   /** @param form of the signature: padding, salt length, length; `struct signature_form` of `verify.h` */
   verifier(spki: Buffer, hash: string, form: Uint32Array): object | undefined;
-  sign(
-    library: object,
-    session: Buffer,
-    mechanism: Uint32Array,
-    key: Buffer,
-    input: Uint8Array,
-    verifier: object | undefined,
-    data: Buffer,
-    callback: (
-      rv: number,
-      tokenMs: number,
-      signature: Buffer | undefined,
-      isValid: boolean | undefined,
-    ) => void,
-  ): void;
+  sign(session: Buffer, ...signing: Signing): void;
+  /** Where signatures stand by for the sessions of one pool. */
+  relay(): object;
+  /** From now on no session is handed over there. */
+  closeRelay(relay: object): void;
+  /** @returns what the signature is called by that gets the session of another one, from 1 on */
+  standBy(...signing: Signing): number;
+  /** Whether it stood by still: its callback is never called then. */
+  withdraw(relay: object, ticket: number): boolean;
   /** The digest of a document that is still to come. What is hashed on a thread, and when, `digest.c` decides. */
   digest(hash: string): object | undefined;
   /**

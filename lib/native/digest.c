@@ -183,11 +183,12 @@ static int hash_share(struct digest *digest) {
 }
 
 /* Goes on as long as nobody else waits for a thread, and then stands in line again. */
-static void hash_on_thread(struct work *work) {
+static struct work *hash_on_thread(struct work *work) {
   struct digest *digest = (struct digest *)work;
   while (hash_share(digest))
-    if (is_work_waiting(&hashers) && run_on_thread(&hashers, work)) return;
+    if (is_work_waiting(&hashers)) return work;
   let_go_of_digest(digest);
+  return NULL;
 }
 
 /* Gives the threads what is gathered; where none can be had, it is hashed here. */

@@ -4,10 +4,14 @@
  * pkcs11js has no asynchronous C_SignInit: where that asks the cluster, as CloudHSM's does unless it is told not to,
  * the one JavaScript thread would wait for the network with every signature. It also lets go of the input of an
  * asynchronous C_Sign (pkcs11js#121): here the input is copied before the call returns to JavaScript.
+ *
+ * Where there are more callers than sessions, the thread that has signed goes on with the next of them in the same
+ * session (relay.h), and JavaScript hears of it afterwards.
  */
 #include "library.h"
 #include "node.h"
 #include "office.h"
+#include "relay.h"
 #include "threads.h"
 #include "verify.h"
 
@@ -25,7 +29,7 @@
 static struct crew signers = CREW("hsm-sign", 0, 0);
 
 struct signing {
-  struct work work;
+  struct heir heir;
   struct errand errand;
   napi_ref callback;
   CK_FUNCTION_LIST_PTR p11;
@@ -39,6 +43,12 @@ struct signing {
   CK_ULONG signature_length;
   CK_RV rv;
   double token_ms;
+  /* Of one that stood by: since when, and for how long. */
+  double stood_since, stood_ms;
+  /* Where others stand by for its session, or it does for theirs. */
+  struct relay *relay;
+  /* Of the one that has got its session. */
+  uint32_t inherited_by;
   struct verifier *verifier;
   enum verdict verdict;
   size_t data_length;
@@ -61,21 +71,41 @@ static CK_RV sign_by_token(struct signing *signing) {
   return rv == CKR_OK && signing->signature_length > MAX_SIGNATURE ? CKR_GENERAL_ERROR : rv;
 }
 
-/* On a thread: no JavaScript here. */
-static void sign_on_thread(struct work *work) {
+/*
+ * The oldest of those that stand by gets the session, if that has just given a signature that was found to be right:
+ * what is to become of it after anything else is for JavaScript to say.
+ */
+static struct signing *pass_on(struct signing *signing) {
+  if (signing->relay == NULL || signing->verdict != VALID) return NULL;
+  struct signing *heir = (struct signing *)take_heir(signing->relay);
+  if (heir == NULL) return NULL;
+  heir->session = signing->session;
+  signing->inherited_by = heir->heir.ticket;
+  return heir;
+}
+
+/*
+ * On a thread: no JavaScript here. It is done before the one that has its session begins: so JavaScript is told of it,
+ * and to whom the session went, before it is told of that one.
+ */
+static struct work *sign_on_thread(struct work *work) {
   struct signing *signing = (struct signing *)work;
   double start = now_ms();
+  if (signing->heir.ticket != 0) signing->stood_ms = start - signing->stood_since;
   signing->rv = sign_by_token(signing);
   signing->token_ms = now_ms() - start;
   if (signing->rv == CKR_OK && signing->verifier != NULL)
     signing->verdict = verify(signing->verifier, signing->data, signing->data_length, signing->signature,
                               signing->signature_length);
+  struct signing *heir = pass_on(signing);
   finish_errand(&signing->errand);
+  return heir == NULL ? NULL : &heir->heir.work;
 }
 
 static void end(napi_env env, struct signing *signing) {
   if (signing->callback != NULL) napi_delete_reference(env, signing->callback);
   let_go_of_verifier(signing->verifier);
+  let_go_of_relay(signing->relay);
   free(signing);
 }
 
@@ -85,16 +115,21 @@ static int read_result(napi_env env, const struct signing *signing, napi_value *
          (signing->verdict == UNDECIDED || napi_get_boolean(env, signing->verdict == VALID, verdict) == napi_ok);
 }
 
-/* callback(rv, tokenMs, signature, isValid), the last two where rv is CKR_OK. */
+/*
+ * callback(rv, stoodMs, tokenMs, heir, signature, isValid): the ticket of the one that has the session now, or 0; and
+ * the last two where rv is CKR_OK.
+ */
 static void tell(napi_env env, struct errand *errand) {
   struct signing *signing = (struct signing *)((char *)errand - offsetof(struct signing, errand));
-  napi_value undefined, arguments[4];
+  napi_value undefined, arguments[6];
   if (env != NULL && napi_get_undefined(env, &undefined) == napi_ok &&
       napi_create_double(env, (double)signing->rv, &arguments[0]) == napi_ok &&
-      napi_create_double(env, signing->token_ms, &arguments[1]) == napi_ok) {
-    arguments[2] = arguments[3] = undefined;
-    if (signing->rv != CKR_OK || read_result(env, signing, &arguments[2], &arguments[3]))
-      call_back(env, signing->callback, 4, arguments);
+      napi_create_double(env, signing->stood_ms, &arguments[1]) == napi_ok &&
+      napi_create_double(env, signing->token_ms, &arguments[2]) == napi_ok &&
+      napi_create_uint32(env, signing->inherited_by, &arguments[3]) == napi_ok) {
+    arguments[4] = arguments[5] = undefined;
+    if (signing->rv != CKR_OK || read_result(env, signing, &arguments[4], &arguments[5]))
+      call_back(env, signing->callback, 6, arguments);
   }
   end(env, signing);
 }
@@ -148,42 +183,129 @@ static int read_verification(napi_env env, napi_value verifier, const void *data
   return 1;
 }
 
-static int begin(napi_env env, struct signing *signing) {
-  signing->work.run = sign_on_thread;
+static void forget_relay(napi_env env, void *relay, void *hint) {
+  (void)env;
+  (void)hint;
+  let_go_of_relay(relay);
+}
+
+/* relay(): where signatures stand by for the sessions of one pool. */
+static napi_value relay(napi_env env, napi_callback_info info) {
+  napi_value result;
+  (void)info;
+  struct relay *made = make_relay();
+  if (made == NULL || napi_create_external(env, made, forget_relay, NULL, &result) != napi_ok) {
+    let_go_of_relay(made);
+    return fail(env, "no memory for a relay");
+  }
+  return result;
+}
+
+/* closeRelay(relay): no session is handed over any more. */
+static napi_value stop_relay(napi_env env, napi_callback_info info) {
+  napi_value argument;
+  size_t count = 1;
+  void *closed;
+  if (napi_get_cb_info(env, info, &count, &argument, NULL, NULL) != napi_ok || count != 1 ||
+      napi_get_value_external(env, argument, &closed) != napi_ok)
+    return fail(env, "closeRelay takes a relay");
+  close_relay(closed);
+  return NULL;
+}
+
+static int read_relay(napi_env env, napi_value value, struct signing *signing) {
+  napi_valuetype type;
+  void *given;
+  if (napi_typeof(env, value, &type) != napi_ok) return 0;
+  if (type == napi_undefined) return 1;
+  if (napi_get_value_external(env, value, &given) != napi_ok) return 0;
+  signing->relay = hold_relay(given);
+  return 1;
+}
+
+/* A signature by the arguments library, mechanism, key, input, verifier, data, relay, callback: all but a session. */
+static struct signing *read_signing(napi_env env, const napi_value *arguments) {
+  size_t length;
+  void *library, *data;
+  if (napi_get_value_external(env, arguments[0], &library) != napi_ok ||
+      napi_get_buffer_info(env, arguments[5], &data, &length) != napi_ok)
+    return NULL;
+  struct signing *signing = calloc(1, sizeof *signing + length);
+  if (signing == NULL) return NULL;
+  signing->heir.work.run = sign_on_thread;
   signing->errand.tell = tell;
+  signing->p11 = library;
+  signing->signature_length = sizeof signing->signature;
+  if (read_mechanism(env, arguments[1], signing) &&
+      read_bytes(env, arguments[2], &signing->key, sizeof signing->key) &&
+      read_input(env, arguments[3], signing) &&
+      read_verification(env, arguments[4], data, length, signing) &&
+      read_relay(env, arguments[6], signing) &&
+      napi_create_reference(env, arguments[7], 1, &signing->callback) == napi_ok)
+    return signing;
+  end(env, signing);
+  return NULL;
+}
+
+static int begin(napi_env env, struct signing *signing) {
   if (!begin_errand(env, &signing->errand)) return 0;
-  if (run_on_thread(&signers, &signing->work)) return 1;
+  if (run_on_thread(&signers, &signing->heir.work)) return 1;
   take_back_errand(env, &signing->errand);
   return 0;
 }
 
-/* sign(library, session, mechanism, key, input, verifier, data, callback) */
+/* sign(session, library, mechanism, key, input, verifier, data, relay, callback) */
 static napi_value sign(napi_env env, napi_callback_info info) {
-  napi_value arguments[8];
-  size_t count = 8, length;
-  void *library, *data;
-  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 8 ||
-      napi_get_value_external(env, arguments[0], &library) != napi_ok ||
-      napi_get_buffer_info(env, arguments[6], &data, &length) != napi_ok)
-    return fail(env, "sign takes a library, a session, a mechanism, a key, an input, a verifier, data and a callback");
-  struct signing *signing = calloc(1, sizeof *signing + length);
-  if (signing == NULL) return fail(env, "no memory for a signature");
-  signing->p11 = library;
-  signing->signature_length = sizeof signing->signature;
-  if (!read_bytes(env, arguments[1], &signing->session, sizeof signing->session) ||
-      !read_mechanism(env, arguments[2], signing) ||
-      !read_bytes(env, arguments[3], &signing->key, sizeof signing->key) ||
-      !read_input(env, arguments[4], signing) ||
-      !read_verification(env, arguments[5], data, length, signing) ||
-      napi_create_reference(env, arguments[7], 1, &signing->callback) != napi_ok) {
+  napi_value arguments[9];
+  size_t count = 9;
+  if (napi_get_cb_info(env, info, &count, arguments, NULL, NULL) != napi_ok || count != 9)
+    return fail(env, "sign takes a session and what is signed in it");
+  struct signing *signing = read_signing(env, arguments + 1);
+  if (signing == NULL) return fail(env, "an argument of sign has the wrong type or length, or there is no memory");
+  if (!read_bytes(env, arguments[0], &signing->session, sizeof signing->session) || !begin(env, signing)) {
     end(env, signing);
-    return fail(env, "an argument of sign has the wrong type or length");
-  }
-  if (!begin(env, signing)) {
-    end(env, signing);
-    return fail(env, "a signature cannot be begun");
+    return fail(env, "a signature cannot be begun, or its session is none");
   }
   return NULL;
+}
+
+/*
+ * standBy(library, mechanism, key, input, verifier, data, relay, callback): a ticket. The callback is called after that
+ * of the signature whose session it got, which is told the ticket.
+ */
+static napi_value queue(napi_env env, napi_callback_info info) {
+  napi_value arguments[8], ticket;
+  size_t given = 8;
+  if (napi_get_cb_info(env, info, &given, arguments, NULL, NULL) != napi_ok || given != 8)
+    return fail(env, "standBy takes what is signed when there is a session");
+  struct signing *signing = read_signing(env, arguments);
+  if (signing == NULL) return fail(env, "an argument of standBy has the wrong type or length, or there is no memory");
+  if (signing->relay == NULL || !begin_errand(env, &signing->errand)) {
+    end(env, signing);
+    return fail(env, "a signature cannot stand by, or has no relay");
+  }
+  signing->stood_since = now_ms();
+  /* From then on a thread may have it, and JavaScript, which is here, cannot be told of it before this returns. */
+  uint32_t number = stand_by(signing->relay, &signing->heir);
+  return napi_create_uint32(env, number, &ticket) == napi_ok ? ticket : NULL;
+}
+
+/* withdraw(relay, ticket): whether it stood by still, and never gets a session now. */
+static napi_value withdraw(napi_env env, napi_callback_info info) {
+  napi_value arguments[2], result;
+  size_t given = 2;
+  void *from;
+  uint32_t ticket;
+  if (napi_get_cb_info(env, info, &given, arguments, NULL, NULL) != napi_ok || given != 2 ||
+      napi_get_value_external(env, arguments[0], &from) != napi_ok ||
+      napi_get_value_uint32(env, arguments[1], &ticket) != napi_ok)
+    return fail(env, "withdraw takes a relay and a ticket");
+  struct signing *signing = (struct signing *)withdraw_heir(from, ticket);
+  if (signing != NULL) {
+    take_back_errand(env, &signing->errand);
+    end(env, signing);
+  }
+  return napi_get_boolean(env, signing != NULL, &result) == napi_ok ? result : NULL;
 }
 
 static void forget_verifier(napi_env env, void *verifier, void *hint) {
@@ -239,6 +361,10 @@ int export_signing(napi_env env, napi_value exports) {
       {"library", NULL, library, NULL, NULL, NULL, napi_enumerable, NULL},
       {"verifier", NULL, verifier, NULL, NULL, NULL, napi_enumerable, NULL},
       {"sign", NULL, sign, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"relay", NULL, relay, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"closeRelay", NULL, stop_relay, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"standBy", NULL, queue, NULL, NULL, NULL, napi_enumerable, NULL},
+      {"withdraw", NULL, withdraw, NULL, NULL, NULL, napi_enumerable, NULL},
   };
   return napi_define_properties(env, exports, sizeof properties / sizeof *properties, properties) == napi_ok;
 }

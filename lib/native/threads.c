@@ -12,6 +12,8 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t all_is_done = PTHREAD_COND_INITIALIZER;
 /* Of all crews: what is queued and what runs. */
 static unsigned unfinished;
+/* Whether the process ends: nothing that a thread gives is begun any more. */
+static int is_ending;
 
 /*
  * One at a time: whoever comes and finds more than he can take wakes the next. So the JavaScript thread wakes one
@@ -21,6 +23,15 @@ static void wake_one(struct crew *crew) {
   if (crew->is_one_coming || crew->idle == 0) return;
   crew->is_one_coming = 1;
   pthread_cond_signal(&crew->there_is_work);
+}
+
+static void put_at_the_end(struct crew *crew, struct work *work) {
+  work->next = NULL;
+  if (crew->first == NULL) crew->first = work;
+  else crew->last->next = work;
+  crew->last = work;
+  crew->queued += 1;
+  unfinished += 1;
 }
 
 static struct work *take(struct crew *crew) {
@@ -44,9 +55,10 @@ static void *serve(void *argument) {
   for (;;) {
     struct work *work = take(crew);
     pthread_mutex_unlock(&lock);
-    work->run(work);
+    struct work *next = work->run(work);
     pthread_mutex_lock(&lock);
     crew->idle += 1;
+    if (next != NULL && !is_ending) put_at_the_end(crew, next);
     unfinished -= 1;
     if (unfinished == 0) pthread_cond_broadcast(&all_is_done);
   }
@@ -76,23 +88,21 @@ void await_all_work(void) {
   pthread_mutex_unlock(&lock);
 }
 
-/* A library that is used while the process clears it away crashes; it was loaded before, so it is cleared away later. */
-static void await_all_work_at_exit(void) {
-  atexit(await_all_work);
+static void end_all_work(void) {
+  pthread_mutex_lock(&lock);
+  is_ending = 1;
+  pthread_mutex_unlock(&lock);
+  await_all_work();
 }
 
-static void put_at_the_end(struct crew *crew, struct work *work) {
-  work->next = NULL;
-  if (crew->first == NULL) crew->first = work;
-  else crew->last->next = work;
-  crew->last = work;
-  crew->queued += 1;
-  unfinished += 1;
+/* A library that is used while the process clears it away crashes; it was loaded before, so it is cleared away later. */
+static void end_all_work_at_exit(void) {
+  atexit(end_all_work);
 }
 
 int run_on_thread(struct crew *crew, struct work *work) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, await_all_work_at_exit);
+  pthread_once(&once, end_all_work_at_exit);
   pthread_mutex_lock(&lock);
   int is_served = crew->queued < crew->idle || start_thread(crew) || crew->threads > 0;
   if (is_served) {

@@ -12,7 +12,11 @@
 /** The first member of whatever is to be done. */
 struct work {
   struct work *next;
-  void (*run)(struct work *work);
+  /**
+   * Gives what has to be done at once because of it, or NULL: it comes behind what waits already, and nobody is woken
+   * for it, since the thread that gives it takes one piece more. Left undone when the process ends.
+   */
+  struct work *(*run)(struct work *work);
 };
 
 /** Threads that are alike, and what waits for them. Lasts as long as the process. */

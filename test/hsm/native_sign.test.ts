@@ -45,7 +45,7 @@ function signWith(
 ): Promise<Buffer> {
   script.set(signature);
   const key = { p11Object: P11_OBJECT, publicKeyObject: publicKey };
-  return way.sign(SESSION, key, algorithm, data, { queueMs: 0, tokenMs: 0 });
+  return way.sign(SESSION, { key, algorithm, data, timings: { queueMs: 0, tokenMs: 0 } });
 }
 
 test("signatures are verified on the thread that signed, where the runtime has what that takes, unless nobody wants it", () => {
