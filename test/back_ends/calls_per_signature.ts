@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
+import { verifySignature } from "../../lib/verify_signature.ts";
 import { type BackEnd, keyPairFor } from "../support/back_ends.ts";
 import { libraryPath } from "../support/library_paths.ts";
 import { temporaryDirectory } from "../support/temporary.ts";
@@ -39,6 +40,29 @@ export function callsPerSignatureSuite(backEnd: BackEnd): void {
         callsSince(position);
         for (let count = 0; count < 5; count += 1)
           await token.sign(privateKey, algorithm, Buffer.from(`${count}`));
+        assert.deepEqual(
+          callsSince(position),
+          Array(5).fill(["C_SignInit", "C_Sign"]).flat(),
+          algorithm.key.name,
+        );
+      }
+      await token.close(1000);
+    });
+
+    test("so it does where more callers than sessions ask at once, and each gets one over his own bytes", async () => {
+      const token = openTestToken(spied, { sessions: 1 });
+      const position = { offset: 0 };
+      for (const algorithm of backEnd.algorithms.filter(({ key }) => key.name !== "RSA-4096")) {
+        const { privateKey } = await keyPairFor(token, backEnd, algorithm);
+        callsSince(position);
+        await Promise.all(
+          Array.from({ length: 5 }, async (_, index) => {
+            const data = Buffer.from(`${index}`);
+            const signature = await token.sign(privateKey, algorithm, data);
+            const { publicKeyObject } = privateKey;
+            assert.ok(await verifySignature(algorithm, publicKeyObject, data, signature, "raw"));
+          }),
+        );
         assert.deepEqual(
           callsSince(position),
           Array(5).fill(["C_SignInit", "C_Sign"]).flat(),
