@@ -2,6 +2,7 @@
 #include "node.h"
 #include "office.h"
 #include "openssl.h"
+#include "threads.h"
 
 /* release(bytes): gives their memory back, where it is theirs alone; they have none afterwards. */
 static napi_value release(napi_env env, napi_callback_info info) {
@@ -17,6 +18,7 @@ static napi_value release(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   napi_value has;
+  take_short_turns();
   if (!open_office(env) || !export_signing(env, exports) || !export_hashing(env, exports) ||
       napi_get_boolean(env, has_openssl(), &has) != napi_ok)
     return NULL;

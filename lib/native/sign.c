@@ -25,8 +25,8 @@
 #define MAX_INPUT 128
 #define MAX_SIGNATURE 1024
 
-/* A thread for each C_Sign under way: all that it does is to wait for the HSM. */
-static struct crew signers = CREW("hsm-sign", 0, 0);
+/* A thread for each C_Sign under way. They stand back a little: each of them has one signature, JavaScript all. */
+static struct crew signers = CREW("hsm-sign", 0, 5);
 
 struct signing {
   struct heir heir;

@@ -48,6 +48,12 @@ int run_on_thread(struct crew *crew, struct work *work);
 /** Whether something waits for a thread of the crew. */
 int is_work_waiting(struct crew *crew);
 
+/**
+ * Has the thread that calls this take its turns soon and shortly, where the system's scheduler does such a thing (Linux
+ * 6.12 and later); elsewhere it changes nothing. For the JavaScript thread, which everybody waits for.
+ */
+void take_short_turns(void);
+
 /** Returns when nothing is being done and nothing waits for it, by any crew. */
 void await_all_work(void);
 
