@@ -14,8 +14,8 @@ export interface GateOptions {
   readonly limits: LimitsConfig;
 }
 
-/** A few more signatures than sessions are under way, so that no session waits for the next one. */
-const SLOTS_PER_SESSION = 1.25;
+/** As many stand by as there are sessions: so none of them waits until JavaScript, which is at others, brings the next. */
+const SLOTS_PER_SESSION = 2;
 const MAX_WAITING = 1_024;
 const MAX_WAIT_MS = 10_000;
 
