@@ -47,7 +47,8 @@ export async function latency(bench: Bench): Promise<SectionResult> {
         target: { atMost: TIMES_SIGN },
         how:
           `${rounded(median(found.full.map(({ perSecond }) => perSecond / 2)))}/s, whether answered or not: median ` +
-          `${middle(({ medianMs }) => medianMs)} ms, p99 ${rounded(median(p99))} ms; C_Sign alone ${rounded(median(sign))} ms`,
+          `${middle(({ medianMs }) => medianMs)} ms, p99 ${rounded(median(p99))} ms; C_Sign alone ${rounded(median(sign))} ms, ` +
+          `p99 ${rounded(median(found.token.map(({ signP99Ms }) => signP99Ms)))} ms`,
         bound:
           `what comes at once: the generator was up to ${middle(({ lagP99Ms }) => lagP99Ms)} ms late (p99) and then sends ` +
           `all that is due; the service's busiest main thread had no core in ` +
