@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, rmSync } from "node:fs";
+import { rmSync } from "node:fs";
+import { connect } from "node:net";
 import { join } from "node:path";
 import type { BackEnd } from "./back_ends.ts";
 import { compileLibrary } from "./compile.ts";
@@ -39,7 +40,7 @@ export function tokenServer(backEnd: Pick<BackEnd, "modulePath" | "label">): Tok
         // A group of its own: the server has a process for each client, and all of them are to be killed.
         detached: true,
       });
-      await until(() => existsSync(socket));
+      await until(() => accepts(socket));
     },
     async kill() {
       if (server?.pid === undefined) return;
@@ -49,4 +50,16 @@ export function tokenServer(backEnd: Pick<BackEnd, "modulePath" | "label">): Tok
       await ended;
     },
   };
+}
+
+/** Its path is there a moment before it accepts: who comes then is told that there are no tokens. */
+function accepts(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect(socket);
+    connection.once("connect", () => {
+      connection.destroy();
+      resolve(true);
+    });
+    connection.once("error", () => resolve(false));
+  });
 }
