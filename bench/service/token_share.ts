@@ -19,7 +19,7 @@ export interface TokenShare {
 /** Compiles the library that goes before the token's. */
 export function counted(token: BenchToken, directory: string): CountedToken {
   const [modulePath, sums] = [join(directory, "token_share.so"), join(directory, "token_share")];
-  compileLibrary(["../bench/token_share.c"], modulePath);
+  compileLibrary(["bench/token_share.c"], modulePath);
   return {
     ...token,
     modulePath,

@@ -169,14 +169,20 @@ static int read_mechanism(napi_env env, napi_value value, struct signing *signin
   return 1;
 }
 
+/* An external, or NULL for undefined. */
+static int read_optional(napi_env env, napi_value value, void **given) {
+  napi_valuetype type;
+  *given = NULL;
+  if (napi_typeof(env, value, &type) != napi_ok) return 0;
+  return type == napi_undefined || napi_get_value_external(env, value, given) == napi_ok;
+}
+
 /* What was signed, if a verifier is given for it. */
 static int read_verification(napi_env env, napi_value verifier, const void *data, size_t length,
                              struct signing *signing) {
-  napi_valuetype type;
   void *given;
-  if (napi_typeof(env, verifier, &type) != napi_ok) return 0;
-  if (type == napi_undefined) return 1;
-  if (napi_get_value_external(env, verifier, &given) != napi_ok) return 0;
+  if (!read_optional(env, verifier, &given)) return 0;
+  if (given == NULL) return 1;
   signing->verifier = hold_verifier(given);
   if (length > 0) memcpy(signing->data, data, length);
   signing->data_length = length;
@@ -214,12 +220,9 @@ static napi_value stop_relay(napi_env env, napi_callback_info info) {
 }
 
 static int read_relay(napi_env env, napi_value value, struct signing *signing) {
-  napi_valuetype type;
   void *given;
-  if (napi_typeof(env, value, &type) != napi_ok) return 0;
-  if (type == napi_undefined) return 1;
-  if (napi_get_value_external(env, value, &given) != napi_ok) return 0;
-  signing->relay = hold_relay(given);
+  if (!read_optional(env, value, &given)) return 0;
+  if (given != NULL) signing->relay = hold_relay(given);
   return 1;
 }
 

@@ -392,7 +392,7 @@ describe("C_GetAttributeValue", () => {
 test("one C_GetAttributeValue fills in what can be read beside what cannot", () => {
   const own = cloudHsmSimulator();
   const reader = join(temporaryDirectory(), "partial_read");
-  compile(["cloudhsm/partial_read.c"], reader);
+  compile(["test/cloudhsm/partial_read.c"], reader);
   const script = `${beginOn(own)}
     library.C_GenerateKeyPair(session, { mechanism: pkcs11.CKM_EC_KEY_PAIR_GEN },
       [{ type: pkcs11.CKA_EC_PARAMS, value: Buffer.from("${CURVES["P-256"]}", "hex") }],

@@ -25,7 +25,9 @@ export interface Simulator extends TestToken {
 }
 
 const USER = "signer";
-const SOURCES = ["simulator.c", "counters.c", "faults.c", "memory.c"].map((source) => `cloudhsm/${source}`);
+const SOURCES = ["simulator.c", "counters.c", "faults.c", "memory.c"].map(
+  (source) => `test/cloudhsm/${source}`,
+);
 /** Of a name and a count, in simulator.c. */
 const RECORD = { length: 32, nameLength: 24 };
 

@@ -2,21 +2,21 @@ import { execFileSync } from "node:child_process";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const HERE = dirname(fileURLToPath(import.meta.url));
-const HEADERS = ["../../node_modules/pkcs11js/includes/pkcs11", "../cloudhsm"];
+const PROJECT = join(dirname(fileURLToPath(import.meta.url)), "../..");
+const HEADERS = ["node_modules/pkcs11js/includes/pkcs11", "test/cloudhsm"];
 
 /**
  * Compiles C with the PKCS#11 headers at hand (`cryptoki.h`), as strictly as the system's compiler can.
  *
- * @param sources below `test`
+ * @param sources from the root of the project
  */
 export function compile(sources: readonly string[], result: string, ...flags: readonly string[]): void {
   execFileSync("cc", [
     ...["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1"],
     ...flags,
-    ...HEADERS.map((folder) => `-I${join(HERE, folder)}`),
+    ...HEADERS.map((folder) => `-I${join(PROJECT, folder)}`),
     ...["-o", result],
-    ...sources.map((source) => join(HERE, "..", source)),
+    ...sources.map((source) => join(PROJECT, source)),
     ...["-ldl", "-pthread"],
   ]);
 }

@@ -12,6 +12,6 @@ export interface Disguise {
 /** Compiles the library. */
 export function disguiseOver(modulePath: string): Disguise {
   const library = join(temporaryDirectory(), "disguise.so");
-  compileLibrary(["support/disguise.c"], library);
+  compileLibrary(["test/support/disguise.c"], library);
   return { modulePath: library, environment: { DISGUISE_MODULE: modulePath } };
 }

@@ -14,7 +14,7 @@ export interface ScriptedSignature {
 export function scriptedSignature(): ScriptedSignature {
   const directory = temporaryDirectory();
   const [modulePath, path] = [join(directory, "scripted_signature.so"), join(directory, "signature")];
-  compileLibrary(["support/scripted_signature.c"], modulePath);
+  compileLibrary(["test/support/scripted_signature.c"], modulePath);
   process.env["SCRIPTED_SIGNATURE"] = path;
   return { modulePath, set: (signature) => writeFileSync(path, signature) };
 }

@@ -24,7 +24,7 @@ export interface TokenServer {
 export function tokenServer(backEnd: Pick<BackEnd, "modulePath" | "label">): TokenServer {
   const directory = temporaryDirectory();
   const [socket, modulePath] = [join(directory, "p11"), join(directory, "one_at_a_time.so")];
-  compileLibrary(["support/one_at_a_time.c"], modulePath);
+  compileLibrary(["test/support/one_at_a_time.c"], modulePath);
   let server: ChildProcess | undefined;
   return {
     modulePath,
