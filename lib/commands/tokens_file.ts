@@ -140,7 +140,11 @@ function codeOf(error: unknown): unknown {
 }
 
 function failure(action: string, path: string, error: unknown): SignerError {
-  return new SignerError("ERR_CONFIGURATION", `Cannot ${action} ${path}: ${messageOf(error)}`, {
-    cause: error,
-  });
+  return new SignerError(
+    "ERR_CONFIGURATION",
+    `Cannot ${action} ${path} (AUTH_TOKENS_FILE): ${messageOf(error)}`,
+    {
+      cause: error,
+    },
+  );
 }

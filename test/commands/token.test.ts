@@ -205,7 +205,7 @@ describe("token create", () => {
     file = join(temporaryDirectory(), "nowhere", "tokens");
     const { code, out, told } = await run("token", "create", "--name", "a");
     assert.deepEqual([code, out], [EXIT.usage, ""]);
-    assert.match(told, /^Cannot write .*ENOENT/);
+    assert.match(told, /^Cannot write .* \(AUTH_TOKENS_FILE\): ENOENT/);
   });
 });
 
