@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, randomBytes } from "node:crypto";
 import { chmodSync, writeFileSync } from "node:fs";
 import { Agent } from "node:https";
 import { connect as connectPlainly } from "node:net";
@@ -12,7 +12,7 @@ import type * as x509 from "../../lib/credential/x509.ts";
 import { deferred } from "../../lib/deferred.ts";
 import { readTlsFiles, type TlsFiles, warnOfTlsExpiry } from "../../lib/http/tls_files.ts";
 import { lacks } from "../../lib/runtime.ts";
-import { GOOD_BODY } from "../support/hostile/row.ts";
+import { GOOD_BODY, sha256 } from "../support/hostile/row.ts";
 import {
   type SoftwareService,
   type SoftwareServiceOptions,
@@ -86,6 +86,19 @@ describe("A service that speaks TLS", () => {
       else await assert.rejects(ask(url, options), /protocol|alert|handshake|ECONNRESET|unsupported/i);
     });
   }
+
+  it("signs large documents, several at once, each over its own bytes.", async () => {
+    const signed: string[] = [];
+    const sign = async (digest: Uint8Array): Promise<Buffer> => {
+      signed.push(Buffer.from(digest).toString("hex"));
+      return Buffer.from("3000", "hex");
+    };
+    const { url } = await start(filesOf(server), { sign, maxBodyBytes: 32 * 1024 ** 2 });
+    const documents = Array.from({ length: 6 }, (_, index) => randomBytes(3_000_000 * (index + 1) + index));
+    const replies = await Promise.all(documents.map((document) => ask(url, { document })));
+    assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set([200]));
+    assert.deepEqual(signed.toSorted(), documents.map((document) => sha256(document)).toSorted());
+  });
 
   it("takes a new certificate for new connections; requests in flight end as they began.", async () => {
     const signature = deferred<Uint8Array>();

@@ -13,22 +13,21 @@ export interface TlsReply {
 export interface TlsRequestOptions extends ConnectionOptions {
   /** Keeps connections; without, each request has its own. */
   readonly agent?: Agent;
+  /** A document, in place of the good request's. */
+  readonly document?: Buffer;
 }
 
 /** A good sign request over TLS. */
 export function requestOverTls(url: string, options: TlsRequestOptions): Promise<TlsReply> {
   const { promise, resolve, reject } = deferred<TlsReply>();
-  const headers = { "content-type": "application/json" };
-  const request = tlsRequest(
-    `${url}/sign`,
-    { method: "POST", headers, agent: false, ...options },
-    (response) => {
-      const { socket, statusCode: status } = response;
-      const serverName =
-        socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject.CN) : undefined;
-      response.resume().once("end", () => resolve({ status, headers: response.headers, serverName }));
-    },
-  );
-  request.once("error", reject).end(GOOD_BODY);
+  const { document, ...how } = options;
+  const headers = { "content-type": document === undefined ? "application/json" : "application/pdf" };
+  const request = tlsRequest(`${url}/sign`, { method: "POST", headers, agent: false, ...how }, (response) => {
+    const { socket, statusCode: status } = response;
+    const serverName =
+      socket instanceof TLSSocket ? String(socket.getPeerCertificate().subject.CN) : undefined;
+    response.resume().once("end", () => resolve({ status, headers: response.headers, serverName }));
+  });
+  request.once("error", reject).end(document ?? GOOD_BODY);
   return promise;
 }

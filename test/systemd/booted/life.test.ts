@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
+import { nodeWords } from "../../../dev/runtime_command.ts";
 import { signatureAlgorithm } from "../../../lib/algorithms.ts";
 import { judgeSignedData } from "../../support/judges.ts";
 import { SteadyLoad } from "../../support/steady_load.ts";
@@ -78,6 +79,19 @@ describe("The service under systemd", () => {
     assert.deepEqual(names.toSorted(), ["/usr/bin/dash", "/usr/local/bin/node"]);
     const compilers = ["-name", "*esbuild*", "-o", "-name", "tsx", "-o", "-name", "typescript"];
     assert.equal(await machine.run("find", "/opt/hsm-signer", ...compilers), "");
+  });
+
+  test("has as much memory as elsewhere, and threads that give way, in spite of the sandbox", async () => {
+    const { machine } = installation;
+    const pid = await installation.mainPid();
+    const words = (await machine.run("cat", `/proc/${pid}/cmdline`)).split("\0");
+    const limits = nodeWords().filter((word) => word.startsWith("--max"));
+    assert.ok(limits.length > 0 && limits.every((limit) => words.includes(limit)), words.join(" "));
+    assert.equal((await installation.sign(randomBytes(32))).status, 200);
+    const threads = await machine.shell(`cat /proc/${pid}/task/*/stat`);
+    // proc(5): the name, and as the 19th field the nice value.
+    const nice = [...threads.matchAll(/\(hsm-sign\) (?:\S+ ){16}(\S+)/g)].map(([, value]) => value);
+    assert.ok(nice.length > 0 && nice.every((value) => value === "5"), threads);
   });
 
   test("leaves no core, and gets no right that it was not given", async () => {
