@@ -17,29 +17,94 @@ export const TAG = {
 export function tlv(tag: number, ...contents: readonly Uint8Array[]): Uint8Array {
   let length = 0;
   for (const part of contents) length += part.length;
-  return Buffer.concat([Buffer.from([tag, ...lengthOctets(length)]), ...contents]);
+  const der = Buffer.allocUnsafe(tlvLength(length));
+  let position = der.length - length;
+  writeHeader(der, position, tag, length);
+  for (const part of contents) {
+    der.set(part, position);
+    position += part.length;
+  }
+  return der;
 }
 
 /** SET OF: the encodings in ascending order (X.690 §11.6), under the tag given. */
 export function setOf(tag: number, elements: readonly Uint8Array[]): Uint8Array {
-  return tlv(tag, ...elements.toSorted(Buffer.compare));
-}
-
-/** The same value under another tag: an IMPLICIT [n] for the SET OF it replaces, or the other way round. */
-export function retag(tag: number, der: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(der);
-  copy[0] = tag;
-  return copy;
+  return tlv(tag, ...(isAscending(elements) ? elements : elements.toSorted(Buffer.compare)));
 }
 
 /** The length of `tlv(…)` for contents of this length. */
 export function tlvLength(contentsLength: number): number {
-  return 1 + lengthOctets(contentsLength).length + contentsLength;
+  return 2 + lengthOctets(contentsLength) + contentsLength;
 }
 
-function lengthOctets(length: number): number[] {
-  if (length < 0x80) return [length];
-  const octets: number[] = [];
-  for (let rest = length; rest > 0; rest = Math.floor(rest / 0x100)) octets.unshift(rest % 0x100);
-  return [0x80 + octets.length, ...octets];
+/**
+ * A value that is written from its end to its beginning. So the length that a header tells is that of what stands
+ * behind it, and nothing is copied from one value into the next.
+ */
+export class DerWriter {
+  readonly #bytes: Buffer;
+  #start: number;
+
+  /** @param capacity of all that will be written, in bytes */
+  constructor(capacity: number) {
+    this.#bytes = Buffer.allocUnsafe(capacity);
+    this.#start = capacity;
+  }
+
+  /** Puts bytes before what is written. */
+  prepend(bytes: Uint8Array): this {
+    this.#start -= bytes.length;
+    this.#bytes.set(bytes, this.#start);
+    return this;
+  }
+
+  /** Puts a value before what is written; its encoding under another tag, an IMPLICIT [n] for the SET OF it replaces. */
+  prependAs(tag: number, der: Uint8Array): this {
+    this.prepend(der);
+    this.#bytes[this.#start] = tag;
+    return this;
+  }
+
+  /** Puts a value with these contents before what is written. */
+  prependValue(tag: number, contents: Uint8Array): this {
+    this.prepend(contents);
+    this.#start = writeHeader(this.#bytes, this.#start, tag, contents.length);
+    return this;
+  }
+
+  /** Makes all that is written the contents of one value. */
+  enclose(tag: number): this {
+    this.#start = writeHeader(this.#bytes, this.#start, tag, this.#bytes.length - this.#start);
+    return this;
+  }
+
+  get written(): Uint8Array {
+    return this.#bytes.subarray(this.#start);
+  }
+}
+
+function isAscending(elements: readonly Uint8Array[]): boolean {
+  return elements.every((element, index) => {
+    const next = elements[index + 1];
+    return next === undefined || Buffer.compare(element, next) <= 0;
+  });
+}
+
+/** How many octets a length takes beside its first (X.690 §8.1.3.5). */
+function lengthOctets(length: number): number {
+  let octets = 0;
+  if (length >= 0x80) for (let rest = length; rest > 0; rest = Math.floor(rest / 0x100)) octets += 1;
+  return octets;
+}
+
+/** Writes tag and length of contents right before where these begin, and says where it begins itself. */
+function writeHeader(der: Uint8Array, contentsStart: number, tag: number, length: number): number {
+  const octets = lengthOctets(length);
+  const start = contentsStart - octets - 2;
+  der[start] = tag;
+  der[start + 1] = octets === 0 ? length : 0x80 + octets;
+  for (let at = contentsStart - 1, rest = length; at > start + 1; at -= 1, rest = Math.floor(rest / 0x100)) {
+    der[at] = rest % 0x100;
+  }
+  return start;
 }

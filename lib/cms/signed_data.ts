@@ -3,7 +3,7 @@ import { ContentInfo, EncapsulatedContentInfo } from "pkijs";
 import type { SignatureAlgorithm } from "../algorithms.ts";
 import { digestAlgorithmIdentifier, signatureAlgorithmIdentifier } from "./algorithm_identifiers.ts";
 import type { AttributeEvent, Profile } from "./attributes.ts";
-import { retag, setOf, TAG, tlv, tlvLength } from "./der.ts";
+import { DerWriter, setOf, TAG, tlv, tlvLength } from "./der.ts";
 
 export interface SignedDataOptions {
   readonly algorithm: SignatureAlgorithm;
@@ -13,6 +13,8 @@ export interface SignedDataOptions {
 }
 
 const VERSION_1 = Uint8Array.of(TAG.integer, 1, 1);
+/** Of the headers of all values that are made for each signature, in bytes; none of them takes more than 6. */
+const HEADERS = 8 * 6;
 
 /**
  * Builds detached CMS SignedData (RFC 5652 §5) for one credential: attributes from a digest, and the container
@@ -28,6 +30,8 @@ export class SignedDataBuilder {
   readonly #signatureAlgorithm: Uint8Array;
   /** SignedData before the signerInfos. */
   readonly #head: Uint8Array;
+  /** What a container takes beside attributes and signature, in bytes, at most. */
+  readonly #room: number;
 
   constructor({ algorithm, certificates, profile }: SignedDataOptions) {
     const [certificate] = certificates;
@@ -44,6 +48,8 @@ export class SignedDataBuilder {
       detachedContent(),
       setOf(TAG.context0, certificates),
     ]);
+    const same = [this.#signerHead, this.#signatureAlgorithm, this.#head, SIGNED_DATA_OID];
+    this.#room = same.reduce((room, { length }) => room + length, HEADERS);
   }
 
   /**
@@ -70,16 +76,20 @@ export class SignedDataBuilder {
     signature: Uint8Array,
     unsignedAttributes: readonly Uint8Array[] = [],
   ): Uint8Array {
-    const signerInfo = tlv(
-      TAG.sequence,
-      this.#signerHead,
-      retag(TAG.context0, signedAttributes),
-      this.#signatureAlgorithm,
-      tlv(TAG.octetString, signature),
-      ...(unsignedAttributes.length === 0 ? [] : [setOf(TAG.context1, unsignedAttributes)]),
-    );
-    const signedData = tlv(TAG.sequence, this.#head, tlv(TAG.set, signerInfo));
-    return tlv(TAG.sequence, SIGNED_DATA_OID, tlv(TAG.context0, signedData));
+    const unsigned = unsignedAttributes.length === 0 ? NOTHING : setOf(TAG.context1, unsignedAttributes);
+    return new DerWriter(this.#room + signedAttributes.length + signature.length + unsigned.length)
+      .prepend(unsigned)
+      .prependValue(TAG.octetString, signature)
+      .prepend(this.#signatureAlgorithm)
+      .prependAs(TAG.context0, signedAttributes)
+      .prepend(this.#signerHead)
+      .enclose(TAG.sequence)
+      .enclose(TAG.set)
+      .prepend(this.#head)
+      .enclose(TAG.sequence)
+      .enclose(TAG.context0)
+      .prepend(SIGNED_DATA_OID)
+      .enclose(TAG.sequence).written;
   }
 
   /** Length of the container in bytes, at most; exact for RSA. Unsigned attributes come on top. */
@@ -97,6 +107,7 @@ export class SignedDataBuilder {
   }
 }
 
+const NOTHING = new Uint8Array(0);
 const SIGNED_DATA_OID = new Uint8Array(
   new asn1js.ObjectIdentifier({ value: ContentInfo.SIGNED_DATA }).toBER(false),
 );
