@@ -12,6 +12,8 @@ export interface LineWriterOptions {
 const MAX_PENDING = 1024 ** 2;
 /** What is written at once, in characters, rather than at the end of a turn of the event loop. */
 const CHUNK = 32 * 1024;
+/** Between two writes, in milliseconds, where there is less to write: under load a turn brings a few lines only. */
+const GATHER_MS = 5;
 /** A reader that is slow is asked again after so long, in milliseconds. */
 const RETRY_MS = 10;
 /** How long the end of the process may wait for a slow reader, in milliseconds. */
@@ -20,8 +22,8 @@ const LINE_FEED = 0x0a;
 const NOTHING: Uint8Array = new Uint8Array(0);
 
 /**
- * Writes lines to a descriptor, those of one turn of the event loop together: a write is a system call, and costs
- * more than all else that a line does.
+ * Writes lines to a descriptor, those of one turn of the event loop together, and under load those of some milliseconds:
+ * a write is a system call, and costs more than all else that a line does.
  *
  * Nobody waits for the reader. What a slow one has not taken is kept up to a limit; beyond that, and where the
  * reader is gone, lines are dropped and counted, and a line in their place says how many, once somebody reads it.
@@ -34,6 +36,7 @@ export class LineWriter {
   /** What the reader has not taken of the last write. */
   #rest: Uint8Array = NOTHING;
   #isScheduled = false;
+  #lastFlush = Number.NEGATIVE_INFINITY;
   /** Since the last line that told of a loss. */
   #untold = 0;
   #lost = 0;
@@ -67,6 +70,7 @@ export class LineWriter {
 
   /** Hands on what the reader takes now. */
   flush(): void {
+    this.#lastFlush = performance.now();
     const bytes = Buffer.concat([this.#rest, Buffer.from(this.#lines.join(""))]);
     this.#lines = [];
     this.#length = 0;
@@ -124,10 +128,13 @@ export class LineWriter {
   #schedule(): void {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    setImmediate(() => {
+    const flush = (): void => {
       this.#isScheduled = false;
       if (!this.#isBlocked) this.flush();
-    });
+    };
+    const restMs = this.#lastFlush + GATHER_MS - performance.now();
+    if (restMs <= 0) setImmediate(flush);
+    else setTimeout(flush, restMs);
   }
 }
 
