@@ -8,6 +8,8 @@ import type { RoutedCredential } from "./http/routes.ts";
 export class Signatures {
   readonly #gate: Gate;
   readonly #audit: Audit;
+  /** Made once for each: every request asks for one. */
+  readonly #routed = new WeakMap<ServedCredential, RoutedCredential>();
 
   constructor(gate: Gate, audit: Audit) {
     this.#gate = gate;
@@ -15,7 +17,15 @@ export class Signatures {
   }
 
   /** A credential as requests have to do with it. */
-  of({ signer, certificatePem }: ServedCredential): RoutedCredential {
+  of(served: ServedCredential): RoutedCredential {
+    const known = this.#routed.get(served);
+    if (known !== undefined) return known;
+    const routed = this.#route(served);
+    this.#routed.set(served, routed);
+    return routed;
+  }
+
+  #route({ signer, certificatePem }: ServedCredential): RoutedCredential {
     const { label, chain } = signer.credential;
     return {
       label,

@@ -1,7 +1,7 @@
 import type { KeyObject } from "node:crypto";
 import type * as graphene from "graphene-pk11";
 import type { Mechanism, SignatureAlgorithm } from "../algorithms.ts";
-import { deferred } from "../deferred.ts";
+import { type Deferred, deferred } from "../deferred.ts";
 import { type Addon, loadAddon, type Signing } from "../native/addon.ts";
 import type { SignTimings } from "../signer.ts";
 import { describeReturnCode } from "./return_codes.ts";
@@ -66,14 +66,14 @@ export class NativeSign {
    * @returns the signature as the token gives it, verified over the data: r‖s for ECDSA
    * @throws ReturnValueError; SignerError `ERR_SIGNATURE_WRONG`
    */
-  async sign(
-    session: Pick<graphene.Session, "handle">,
-    work: SignWork,
-    succession?: Succession,
-  ): Promise<Buffer> {
-    const { promise, signing } = this.#prepare(work, succession);
-    this.#addon.sign(session.handle, ...signing);
-    return promise;
+  sign(session: Pick<graphene.Session, "handle">, work: SignWork, succession?: Succession): Promise<Buffer> {
+    const result = deferred<Buffer>();
+    try {
+      this.#addon.sign(session.handle, ...this.#signing(work, succession, result));
+    } catch (error) {
+      result.reject(error);
+    }
+    return result.promise;
   }
 
   /** Where signatures stand by for the sessions of one pool. */
@@ -94,17 +94,17 @@ export class NativeSign {
    * @param waitedMs how long it has waited already, in milliseconds
    */
   standBy(work: SignWork, succession: Succession, waitedMs: number): StandBy<Buffer> {
-    const { promise, signing } = this.#prepare(work, succession, waitedMs);
-    const ticket = this.#addon.standBy(...signing);
-    return { ticket, result: promise, withdraw: () => this.#addon.withdraw(succession.relay, ticket) };
+    const result = deferred<Buffer>();
+    const ticket = this.#addon.standBy(...this.#signing(work, succession, result, waitedMs));
+    return { ticket, result: result.promise, withdraw: () => this.#addon.withdraw(succession.relay, ticket) };
   }
 
-  #prepare(
+  #signing(
     { key, algorithm, data, timings }: SignWork,
     succession: Succession | undefined,
+    { resolve, reject }: Deferred<Buffer>,
     waitedMs = 0,
-  ): { readonly promise: Promise<Buffer>; readonly signing: Signing } {
-    const { promise, resolve, reject } = deferred<Buffer>();
+  ): Signing {
     const { mechanism, verifier } = this.#wayOf(key.publicKeyObject, algorithm);
     const callback: Signing[7] = (rv, stoodMs, tokenMs, heir, signature, isValid) => {
       if (heir !== 0) succession?.passOn(heir);
@@ -118,7 +118,7 @@ export class NativeSign {
     const input = tokenInput(algorithm, data);
     const { handle } = key.p11Object;
     const { relay } = succession ?? {};
-    return { promise, signing: [this.#library, mechanism, handle, input, verifier, data, relay, callback] };
+    return [this.#library, mechanism, handle, input, verifier, data, relay, callback];
   }
 
   /** Made once for each key and way to sign with it. */

@@ -121,16 +121,13 @@ export class SessionPool<S> {
   /**
    * Lends a session for one operation.
    *
-   * @param use must settle only when no call on the session is under way any more, but for that of an operation to
-   *   which it has passed
+   * @param use must throw nothing, and settle only when no call on the session is under way any more, but for that of
+   *   an operation to which it has passed
    * @throws SignerError `ERR_TOKEN_BUSY` when no session came free in time, `ERR_TOKEN_HANGS` when none will,
    *   since every operation is overdue, `ERR_SIGN_TIMEOUT` when the operation took too long, `ERR_STOPPING` when
    *   the pool is closed; and whatever `use` throws
    */
-  async withSession<T>(
-    use: (session: S, passOn: PassOn) => Promise<T>,
-    options: LeaseOptions<T> = {},
-  ): Promise<T> {
+  withSession<T>(use: (session: S, passOn: PassOn) => Promise<T>, options: LeaseOptions<T> = {}): Promise<T> {
     const { fresh = false, withoutDeadline = false, standBy } = options;
     const { promise, resolve, reject } = deferred<T>();
     let lease: Lease<S> | undefined;
@@ -144,11 +141,15 @@ export class SessionPool<S> {
       const { ticket, result, withdraw } = way(passOn);
       return { ticket, withdraw, follow: (session) => follow(session, result) };
     };
-    const session = this.#acquire(fresh);
-    if (session !== undefined) begin(session);
-    else {
-      const canStand = standBy !== undefined && !fresh;
-      this.#line.add({ begin, refuse: reject, standBy: canStand ? () => stand(standBy) : undefined });
+    try {
+      const session = this.#acquire(fresh);
+      if (session !== undefined) begin(session);
+      else {
+        const canStand = standBy !== undefined && !fresh;
+        this.#line.add({ begin, refuse: reject, standBy: canStand ? () => stand(standBy) : undefined });
+      }
+    } catch (error) {
+      reject(error);
     }
     return promise;
   }

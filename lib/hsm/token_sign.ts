@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { SignatureAlgorithm } from "../algorithms.ts";
 import { SignerError } from "../errors.ts";
 import { verifySignature } from "../verify_signature.ts";
@@ -6,7 +6,7 @@ import type { TokenKey } from "./token_key.ts";
 
 /** What the token takes of the bytes that are to be signed: a hash made here, or what stands for one. */
 export function tokenInput(algorithm: SignatureAlgorithm, data: Uint8Array): Uint8Array {
-  return algorithm.mechanismInput(createHash(algorithm.hash.nodeName).update(data).digest());
+  return algorithm.mechanismInput(hash(algorithm.hash.nodeName, data, "buffer"));
 }
 
 /**

@@ -33,7 +33,7 @@ export class Connections {
     const replies = this.#replies.get(socket);
     this.#fresh.delete(socket);
     replies?.add(response);
-    response.once("close", () => {
+    response.on("close", () => {
       replies?.delete(response);
       if (this.#retired.has(socket) && replies?.size === 0) socket.destroySoon();
     });

@@ -200,25 +200,27 @@ export class HttpServer {
       (sink) => readBody(message, response, sink, this.#body),
     );
     try {
-      await this.#send(message, response, await handler(request), request);
+      // Mostly there is nothing to wait for: an answer that is sent at once is sent by a plain call.
+      const lingering = this.#send(message, response, await handler(request), request);
+      if (lingering !== undefined) await lingering;
     } catch (error) {
       log("error", "http.failed", { error });
       await this.#send(message, response, problemReply(error), request);
     }
   }
 
-  async #send(
+  #send(
     message: IncomingMessage,
     response: ServerResponse,
     reply: HttpReply,
     { id, bodyIsRead }: IncomingRequest,
-  ): Promise<void> {
-    if (response.destroyed || response.headersSent || !message.socket.writable) return;
+  ): Promise<void> | undefined {
+    if (response.destroyed || response.headersSent || !message.socket.writable) return undefined;
     if (bodyIsRead || !hasBody(message)) {
       send(response, reply, { id, isLast: this.#stopping || this.#connections.isRetired(message.socket) });
-      return;
+      return undefined;
     }
-    await sendAndLinger(message, response, reply, { id, lingerMs: this.#limits.lingerMs });
+    return sendAndLinger(message, response, reply, { id, lingerMs: this.#limits.lingerMs });
   }
 }
 

@@ -157,10 +157,11 @@ export class JsonDocumentSink implements BodySink {
 
   /** Reads to the end of a string that is kept, or to the end of the chunk. */
   #readString(chunk: Buffer, start: number): number {
+    let isEscaped = this.#state === "escape";
     for (let position = start; position < chunk.length; position += 1) {
       const byte = chunk[position] ?? 0;
-      if (this.#state === "escape") this.#state = "string";
-      else if (byte === BACKSLASH) this.#state = "escape";
+      if (isEscaped) isEscaped = false;
+      else if (byte === BACKSLASH) isEscaped = true;
       else if (byte === QUOTE) {
         addPiece(this.#name, chunk.subarray(start, position));
         this.#endName();
@@ -168,15 +169,16 @@ export class JsonDocumentSink implements BodySink {
         return position + 1;
       }
     }
+    this.#state = isEscaped ? "escape" : "string";
     addPiece(this.#name, chunk.subarray(start));
     return chunk.length;
   }
 
   #endName(): void {
     if (this.#name === undefined) return;
-    const name = parseJson(Buffer.concat([Buffer.from('"'), ...this.#name, Buffer.from('"')]));
+    const name = Buffer.concat(this.#name);
     this.#name = undefined;
-    this.#lastName = String(name);
+    this.#lastName = name.includes(BACKSLASH) ? String(parseJson(quoted(name))) : name.toString("utf8");
     if (this.#seen.has(this.#lastName)) throw malformed("a name stands in it twice");
     this.#seen.add(this.#lastName);
   }
@@ -240,6 +242,11 @@ function indexOrEnd(bytes: Buffer, byte: number, start: number): number {
 function unicodeEscape(letters: string): string | undefined {
   if (!/^u[\dA-Fa-f]{4}$/.test(letters)) return undefined;
   return String.fromCharCode(Number.parseInt(letters.slice(1), 16));
+}
+
+function quoted(text: Buffer): Buffer {
+  const quote = Buffer.of(QUOTE);
+  return Buffer.concat([quote, text, quote]);
 }
 
 function parseJson(bytes: Buffer): unknown {

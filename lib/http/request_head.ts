@@ -3,7 +3,7 @@ import { SignerError } from "../errors.ts";
 
 const MAX_HEADERS = 64;
 const CONTINUE = "100-continue";
-/** The path of a request target, which may be a whole URL (RFC 9112 §3.2.2). */
+/** Path and query of a request target, which may be a whole URL (RFC 9112 §3.2.2). */
 const TARGET = /^(?:https?:\/\/[^/?#]*)?([^?#]*)(?:\?([^#]*))?/i;
 
 /** The path of a request, without the query. */
@@ -27,7 +27,7 @@ export function queryParameter({ url = "" }: IncomingMessage, name: string): str
 
 /** What is wrong with the head of a request that `node:http` lets pass; `undefined` if nothing is. */
 export function headFault(request: IncomingMessage): SignerError | undefined {
-  const { headers, headersDistinct, httpVersion, rawHeaders } = request;
+  const { headers, httpVersion, rawHeaders } = request;
   // The server's own limit drops the rest without a word, a Content-Encoding perhaps.
   if (rawHeaders.length > 2 * MAX_HEADERS) {
     return new SignerError(
@@ -36,11 +36,11 @@ export function headFault(request: IncomingMessage): SignerError | undefined {
     );
   }
   if (httpVersion !== "1.1" && httpVersion !== "1.0") return malformed("it is not HTTP/1.1");
-  if (httpVersion === "1.1" && headersDistinct["host"]?.length !== 1) {
+  if (httpVersion === "1.1" && timesIn(rawHeaders, "host") !== 1) {
     return malformed("it must have one Host field");
   }
   // Of several, Node.js takes the first one, and a proxy perhaps another.
-  if ((headersDistinct["authorization"]?.length ?? 0) > 1) {
+  if (timesIn(rawHeaders, "authorization") > 1) {
     return malformed("it has more than one Authorization field");
   }
   // "gzip, chunked" is dechunked only: the document would be something else than was meant.
@@ -51,6 +51,21 @@ export function headFault(request: IncomingMessage): SignerError | undefined {
     return new SignerError("ERR_EXPECTATION", "Cannot meet the Expect field");
   }
   return undefined;
+}
+
+/**
+ * How often a field stands in a head; `headersDistinct` would make a list of each field for it.
+ *
+ * @param rawHeaders names and values in turns, as they came
+ * @param name in lower case
+ */
+function timesIn(rawHeaders: readonly string[], name: string): number {
+  let times = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const field = rawHeaders[index];
+    if (field?.length === name.length && field.toLowerCase() === name) times += 1;
+  }
+  return times;
 }
 
 function malformed(state: string): SignerError {

@@ -162,8 +162,12 @@ function signReply(signedData: Uint8Array, accept: string | undefined): HttpRepl
   return {
     status: 200,
     headers: { ...NOT_STORED, "content-type": type },
-    body: isDer ? signedData : `{"p7":"${Buffer.from(signedData).toString("base64")}"}`,
+    body: isDer ? signedData : `{"p7":"${base64(signedData)}"}`,
   };
+}
+
+function base64({ buffer, byteOffset, byteLength }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, byteLength).toString("base64");
 }
 
 /** What the caller may not use he need not know of: it is refused alike whether it is there or not. */
