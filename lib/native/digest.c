@@ -57,7 +57,7 @@ struct digest {
 };
 
 /* They stand back: signatures come first, and who sends them. */
-static struct crew hashers = CREW("hsm-digest", 1, 10);
+static struct crew hashers = CREW("hsm-digest", 1, 15);
 static atomic_size_t queued_in_all;
 
 static pthread_mutex_t spare_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -26,7 +26,7 @@
 #define MAX_SIGNATURE 1024
 
 /* A thread for each C_Sign under way. They stand back a little: each of them has one signature, JavaScript all. */
-static struct crew signers = CREW("hsm-sign", 0, 5);
+static struct crew signers = CREW("hsm-sign", 0, 10);
 
 struct signing {
   struct heir heir;

@@ -85,13 +85,13 @@ describe("The service under systemd", () => {
     const { machine } = installation;
     const pid = await installation.mainPid();
     const words = (await machine.run("cat", `/proc/${pid}/cmdline`)).split("\0");
-    const limits = nodeWords().filter((word) => word.startsWith("--max"));
-    assert.ok(limits.length > 0 && limits.every((limit) => words.includes(limit)), words.join(" "));
+    const memory = nodeWords().filter((word) => /--max|--no/.test(word));
+    assert.ok(memory.length > 1 && memory.every((word) => words.includes(word)), words.join(" "));
     assert.equal((await installation.sign(randomBytes(32))).status, 200);
     const threads = await machine.shell(`cat /proc/${pid}/task/*/stat`);
     // proc(5): the name, and as the 19th field the nice value.
     const nice = [...threads.matchAll(/\(hsm-sign\) (?:\S+ ){16}(\S+)/g)].map(([, value]) => value);
-    assert.ok(nice.length > 0 && nice.every((value) => value === "5"), threads);
+    assert.ok(nice.length > 0 && nice.every((value) => value === "10"), threads);
   });
 
   test("leaves no core, and gets no right that it was not given", async () => {
