@@ -1,5 +1,6 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
 import { setPriority } from "node:os";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Sample } from "../measure/judge.ts";
 import { quantile } from "../measure/rounds.ts";
 import { type Usage, UsageObserver } from "../measure/usage.ts";
@@ -16,6 +17,8 @@ export interface PacedJob {
   readonly server: Server;
   readonly request: RequestKind;
   readonly perSecond: number;
+  /** The program that says when a request is due: `pacer.c`. */
+  readonly pacer: string;
   readonly connections: number;
   readonly warmUpMs: number;
   readonly measureMs: number;
@@ -26,7 +29,7 @@ export interface PacedResult {
   readonly requests: number;
   readonly medianMs: number;
   readonly p99Ms: number;
-  /** How much later than planned the generator sent, since timers and the machine are not exact. */
+  /** How much later than planned the generator sent, since the machine is not exact. */
   readonly lagP99Ms: number;
   readonly usage: Usage;
   /** When it was measured, in milliseconds since 1970. */
@@ -38,6 +41,9 @@ export interface PacedResult {
   readonly samples: readonly Sample[];
 }
 
+const NS_PER_MS = 1e6;
+/** Until the pacer is there. */
+const HEAD_START_NS = 50 * NS_PER_MS;
 /** Before everything else on the machine, as far as a process may ask for that. */
 const FIRST = -15;
 
@@ -92,29 +98,36 @@ class PacedLoad {
   lags: number[] = [];
   samples: Sample[] = [];
   readonly #idle: Lane[];
-  readonly #intervalMs: number;
+  readonly #intervalNs: number;
+  readonly #pacer: string;
   readonly #underWay = new Set<Promise<void>>();
   /** When requests were due for which no connection was free. */
   readonly #waiting: number[] = [];
   #failure: unknown;
 
-  constructor(clients: readonly Client[], { request, perSecond }: PacedJob) {
+  constructor(clients: readonly Client[], { request, perSecond, pacer }: PacedJob) {
     this.#idle = clients.map((client) => ({ client, request: prepareRequest(request) }));
-    this.#intervalMs = 1_000 / perSecond;
+    this.#intervalNs = Math.round(NS_PER_MS * (1_000 / perSecond));
+    this.#pacer = pacer;
   }
 
   /** Sends for so long; then there may be requests under way. */
   async run(forMs: number): Promise<void> {
-    const start = performance.now();
-    for (let due = start; due < start + forMs; due += this.#intervalMs) {
-      // A timer takes a millisecond at least: what is due by then is sent at once.
-      while (performance.now() < due) await delay(1);
-      if (this.#failure !== undefined) throw this.#failure;
-      const now = performance.now();
-      this.lags.push(now - due);
-      this.#waiting.push(now);
-      this.#sendWaiting();
-    }
+    const start = process.hrtime.bigint() + BigInt(HEAD_START_NS);
+    const number = Math.ceil((forMs * NS_PER_MS) / this.#intervalNs);
+    const words = [start, this.#intervalNs, number].map(String);
+    const pacer: ChildProcess = spawn(this.#pacer, words, { stdio: ["ignore", "pipe", "inherit"] });
+    let sent = 0;
+    pacer.stdout?.on("data", ({ length }: Buffer) => {
+      for (let index = 0; index < length; index += 1) {
+        const late = process.hrtime.bigint() - start - BigInt(sent * this.#intervalNs);
+        sent += 1;
+        this.#send(Number(late) / NS_PER_MS);
+      }
+    });
+    const [code] = await once(pacer, "close");
+    if (code !== 0) throw new Error(`Cannot measure: ${this.#pacer} ended with ${code}`);
+    if (this.#failure !== undefined) throw this.#failure;
   }
 
   forget(): void {
@@ -124,6 +137,12 @@ class PacedLoad {
   async drain(): Promise<void> {
     while (this.#underWay.size > 0) await Promise.all(this.#underWay);
     if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  #send(lateMs: number): void {
+    this.lags.push(lateMs);
+    this.#waiting.push(performance.now());
+    this.#sendWaiting();
   }
 
   #sendWaiting(): void {

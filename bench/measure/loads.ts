@@ -1,3 +1,6 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { compile } from "../../test/support/compile.ts";
 import { type Bench, CONNECTIONS } from "../bench.ts";
 import type { Server } from "../jobs/client.ts";
 import type { LoadJob, LoadResult } from "../jobs/load.ts";
@@ -70,12 +73,20 @@ export async function pacedLoad(
     server: { host, port, group },
     request: HASH,
     perSecond,
+    pacer: pacerIn(bench.directory),
     connections: CONNECTIONS,
     warmUpMs,
     measureMs: bench.options.measureMs,
   });
   requireValidSamples(result.samples, server.certificatePem, bench.directory);
   return result;
+}
+
+/** Compiled once for each run. */
+function pacerIn(directory: string): string {
+  const path = join(directory, "pacer");
+  if (!existsSync(path)) compile(["bench/pacer.c"], path);
+  return path;
 }
 
 /** Large documents, in one form; their answers are not verified here. */

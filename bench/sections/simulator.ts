@@ -3,11 +3,13 @@ import type { BareServerJob } from "../bare_server.ts";
 import { type Bench, type BenchToken, SESSIONS, type SectionResult, withService } from "../bench.ts";
 import { withForkedServer } from "../forked_server.ts";
 import type { LoadResult } from "../jobs/load.ts";
+import type { RawLoopResult } from "../jobs/raw_loop.ts";
 import type { RequestKind } from "../jobs/requests.ts";
 import { boundOf, type Finding, finding, rounded } from "../measure/finding.ts";
 import { bareLoad, fullLoad, HASH } from "../measure/loads.ts";
 import { type Found, measureInTurns, median, medianRatio } from "../measure/rounds.ts";
 import { perSecond, type Rate, rowsOf } from "../measure/rows.ts";
+import { rawLoop } from "../measure/token_loops.ts";
 import { LoopDelay } from "../service/inside.ts";
 import type { Service } from "../service/service.ts";
 
@@ -32,6 +34,8 @@ const LOOP_DELAY_MS = 5;
 type Load = LoadResult & Rate;
 
 interface Rounds {
+  /** What the sessions of `few` do with nothing before them. */
+  readonly raw: RawLoopResult;
   readonly few: Load;
   readonly many: Load;
   readonly init: Load & { readonly loopDelayMs: number };
@@ -59,6 +63,7 @@ export async function simulator(bench: Bench): Promise<SectionResult> {
     tables: {
       "Simulator, P-256": rowsOf({
         "bare node:http server": found.bare,
+        "raw loop of C_SignInit and C_Sign, 5 ms, 16 sessions": found.raw,
         "service, 5 ms, 16 sessions": found.few,
         "service, 5 ms, 64 sessions": found.many,
         "service, 1 ms and 5 ms, 64 sessions": found.init,
@@ -81,6 +86,10 @@ async function measure(bench: Bench, cloudHsm: Simulator, services: Services): P
   return withForkedServer(script, {}, job, (bare) =>
     measureInTurns<Rounds>(
       {
+        raw: () => {
+          cloudHsm.order({ calls: [latency("C_Sign", SIGN_US)] });
+          return rawLoop({ ...bench, token: cloudHsm }, ALGORITHM, services.few.certificatePem);
+        },
         few: () => load(services.few),
         many: () => load(services.many),
         init: async () => {
@@ -116,7 +125,9 @@ function findingsOf(found: Found<Rounds>): readonly Finding[] {
       value: median(few) / ideal,
       unit: "×",
       target: { atLeast: OF_IDEAL },
-      how: `${rate(few)} of ${ideal}/s; P-256, answered from the simulator's memory`,
+      how:
+        `${rate(few)} of ${ideal}/s; P-256, answered from the simulator's memory; the raw loop on the same sessions, with ` +
+        `nothing before it: ${rate(perSecond(found.raw))}`,
       bound: boundOf(found.few),
     }),
     finding({

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { nodeWords } from "../../dev/runtime_command.ts";
 import { PROJECT } from "../../dev/service_process.ts";
@@ -23,6 +23,10 @@ export interface Service extends Server {
   readonly certificatePem: string;
   /** Warnings and errors of its log so far. */
   troubles(): readonly string[];
+  /** How long its log is, in bytes. */
+  logLength(): number;
+  /** What its log says, from a byte on, of how long C_SignInit and C_Sign took of each request, in milliseconds. */
+  tokenTimes(from: number): readonly number[];
   stop(): Promise<void>;
 }
 
@@ -52,8 +56,17 @@ export async function startService(options: ServiceOptions): Promise<Service> {
     const url = await listeningUrl(child, options.log);
     const { hostname: host, port } = new URL(url);
     const certificatePem = await (await fetch(`${url}/certificate`)).text();
-    const troubles = (): readonly string[] => troublesOf(options.log);
-    return { url, host, port: Number(port), group: child.pid ?? 0, certificatePem, troubles, stop };
+    return {
+      url,
+      host,
+      port: Number(port),
+      group: child.pid ?? 0,
+      certificatePem,
+      troubles: () => troublesOf(options.log),
+      logLength: () => statSync(options.log).size,
+      tokenTimes: (from) => tokenTimesIn(readFileSync(options.log).toString("utf8", from)),
+      stop,
+    };
   } catch (error) {
     kill();
     throw error;
@@ -93,4 +106,8 @@ function troublesOf(log: string): readonly string[] {
     encoding: "utf8",
   });
   return found.stdout.split("\n").filter((line) => line !== "");
+}
+
+function tokenTimesIn(log: string): readonly number[] {
+  return [...log.matchAll(/"tokenMs":([\d.]+)/g)].map(([, text]) => Number(text)).filter((ms) => ms > 0);
 }
