@@ -34,7 +34,7 @@ export function setOf(tag: number, elements: readonly Uint8Array[]): Uint8Array 
 
 /** The length of `tlv(…)` for contents of this length. */
 export function tlvLength(contentsLength: number): number {
-  return 2 + lengthOctets(contentsLength) + contentsLength;
+  return headerLength(contentsLength) + contentsLength;
 }
 
 /**
@@ -53,7 +53,7 @@ export class DerWriter {
 
   /** Puts bytes before what is written. */
   prepend(bytes: Uint8Array): this {
-    this.#start -= bytes.length;
+    this.#start = this.#before(bytes.length);
     this.#bytes.set(bytes, this.#start);
     return this;
   }
@@ -67,19 +67,29 @@ export class DerWriter {
 
   /** Puts a value with these contents before what is written. */
   prependValue(tag: number, contents: Uint8Array): this {
-    this.prepend(contents);
-    this.#start = writeHeader(this.#bytes, this.#start, tag, contents.length);
-    return this;
+    return this.prepend(contents).#prependHeader(tag, contents.length);
   }
 
   /** Makes all that is written the contents of one value. */
   enclose(tag: number): this {
-    this.#start = writeHeader(this.#bytes, this.#start, tag, this.#bytes.length - this.#start);
-    return this;
+    return this.#prependHeader(tag, this.#bytes.length - this.#start);
   }
 
   get written(): Uint8Array {
     return this.#bytes.subarray(this.#start);
+  }
+
+  #prependHeader(tag: number, length: number): this {
+    const contentsStart = this.#start;
+    this.#start = this.#before(headerLength(length));
+    writeHeader(this.#bytes, contentsStart, tag, length);
+    return this;
+  }
+
+  /** Where so many bytes begin that end where what is written begins. */
+  #before(length: number): number {
+    if (length > this.#start) throw new RangeError("Cannot write a value that is longer than its capacity");
+    return this.#start - length;
   }
 }
 
@@ -97,14 +107,17 @@ function lengthOctets(length: number): number {
   return octets;
 }
 
-/** Writes tag and length of contents right before where these begin, and says where it begins itself. */
-function writeHeader(der: Uint8Array, contentsStart: number, tag: number, length: number): number {
+function headerLength(contentsLength: number): number {
+  return 2 + lengthOctets(contentsLength);
+}
+
+/** Writes tag and length of contents right before where these begin. */
+function writeHeader(der: Uint8Array, contentsStart: number, tag: number, length: number): void {
   const octets = lengthOctets(length);
-  const start = contentsStart - octets - 2;
-  der[start] = tag;
-  der[start + 1] = octets === 0 ? length : 0x80 + octets;
-  for (let at = contentsStart - 1, rest = length; at > start + 1; at -= 1, rest = Math.floor(rest / 0x100)) {
+  const first = contentsStart - octets - 1;
+  der[first - 1] = tag;
+  der[first] = octets === 0 ? length : 0x80 + octets;
+  for (let at = contentsStart - 1, rest = length; at > first; at -= 1, rest = Math.floor(rest / 0x100)) {
     der[at] = rest % 0x100;
   }
-  return start;
 }
