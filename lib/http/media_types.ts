@@ -1,8 +1,6 @@
 /** A media type without its parameters, in lower case (RFC 9110 §8.3.1), and its charset if it names one. */
 export function parseContentType(field: string | undefined): { type: string; charset: string | undefined } {
-  // Most name no parameter.
-  if (field?.includes(";") !== true) return { type: (field ?? "").trim().toLowerCase(), charset: undefined };
-  const [type = "", ...parameters] = field.split(";").map((part) => part.trim().toLowerCase());
+  const [type = "", ...parameters] = (field ?? "").split(";").map((part) => part.trim().toLowerCase());
   const charset = parameters.find((parameter) => parameter.startsWith("charset="));
   return { type, charset: charset?.slice("charset=".length).replace(/^"(.*)"$/, "$1") };
 }
