@@ -72,7 +72,7 @@ static void tell(napi_env env, struct errand *errand) {
 }
 
 static void over(struct digest_wait *wait) {
-  finish_errand(&((struct waiting *)wait)->errand);
+  finish_errand(&((struct waiting *)wait)->errand, 0);
 }
 
 /* settle(digest, atMost, callback), one at a time for each digest */

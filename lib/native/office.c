@@ -2,8 +2,11 @@
 
 #include "threads.h"
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <time.h>
 
 struct office {
   napi_threadsafe_function tell;
@@ -11,15 +14,63 @@ struct office {
   unsigned under_way;
   /* Done and not told yet, the last one first. */
   struct errand *_Atomic done;
+  /* Whether JavaScript has been called and has not come yet. */
+  atomic_int is_called;
+  /*
+   * When it is to be called for those that may wait, or 0 where none does. It may be left standing when they have been
+   * told: then JavaScript is called once for nothing.
+   */
+  _Atomic int64_t due;
+  /* The thread that calls then, if nothing else has called before. */
+  int has_bell;
+  pthread_t bell;
+  atomic_int is_closed;
+  sem_t is_due_set;
 };
 
-void finish_errand(struct errand *errand) {
+#define SECOND 1000000000
+
+static int64_t now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return (int64_t)time.tv_sec * SECOND + time.tv_nsec;
+}
+
+static void call(struct office *office) {
+  atomic_store(&office->due, 0);
+  if (!atomic_exchange(&office->is_called, 1))
+    napi_call_threadsafe_function(office->tell, NULL, napi_tsfn_nonblocking);
+}
+
+static void *ring(void *argument) {
+  struct office *office = argument;
+  for (;;) {
+    while (sem_wait(&office->is_due_set) != 0) continue;
+    int64_t due = atomic_load(&office->due);
+    struct timespec time = {due / SECOND, due % SECOND};
+    if (!atomic_load(&office->is_closed)) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
+    if (atomic_load(&office->is_closed)) return NULL;
+    /* Another time may have been set meanwhile, for others: whoever did that has raised the semaphore too. */
+    if (due != 0 && atomic_load(&office->due) == due) call(office);
+  }
+}
+
+/* Whether one that is among those that are done is told by then, though nobody calls for it now. */
+static int is_told_by(struct office *office, int64_t then) {
+  int64_t due = 0;
+  if (atomic_load(&office->is_called)) return 1;
+  if (!office->has_bell) return 0;
+  if (!atomic_compare_exchange_strong(&office->due, &due, then)) return due <= then && now() < due;
+  sem_post(&office->is_due_set);
+  return 1;
+}
+
+void finish_errand(struct errand *errand, int64_t patience) {
   struct office *office = errand->office;
   struct errand *former = atomic_load(&office->done);
   do errand->next = former;
   while (!atomic_compare_exchange_weak(&office->done, &former, errand));
-  /* Whoever put the first one there has called already. */
-  if (former == NULL) napi_call_threadsafe_function(office->tell, NULL, napi_tsfn_nonblocking);
+  if (patience <= 0 || !is_told_by(office, now() + patience)) call(office);
 }
 
 void call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {
@@ -50,6 +101,8 @@ static void tell_all(napi_env env, napi_value unused, void *data, void *nothing)
   struct office *office = data;
   (void)unused;
   (void)nothing;
+  /* In this order: whoever finds it called has put his there before it is emptied. */
+  atomic_store(&office->is_called, 0);
   struct errand *errand = in_order(atomic_exchange(&office->done, NULL));
   while (errand != NULL) {
     struct errand *next = errand->next;
@@ -67,6 +120,7 @@ int begin_errand(napi_env env, struct errand *errand) {
   void *data;
   if (napi_get_instance_data(env, &data) != napi_ok || data == NULL) return 0;
   struct office *office = data;
+  if (!office->has_bell) office->has_bell = start_thread(&office->bell, ring, office, "hsm-bell");
   if (office->under_way == 0 && napi_ref_threadsafe_function(env, office->tell) != napi_ok) return 0;
   office->under_way += 1;
   errand->office = office;
@@ -79,15 +133,21 @@ void take_back_errand(napi_env env, struct errand *errand) {
   if (office->under_way == 0) napi_unref_threadsafe_function(env, office->tell);
 }
 
-static void close_office(void *unused) {
-  (void)unused;
+/* All that is done is told to nobody, and the bell is silent. */
+static void close_office(void *data) {
+  struct office *office = data;
   await_all_work();
+  atomic_store(&office->is_closed, 1);
+  sem_post(&office->is_due_set);
+  if (office->has_bell) pthread_join(office->bell, NULL);
+  tell_all(NULL, NULL, office, NULL);
 }
 
 int open_office(napi_env env) {
   napi_value name;
   struct office *office = calloc(1, sizeof *office);
-  return office != NULL && napi_create_string_utf8(env, "hsm-signer", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+  return office != NULL && sem_init(&office->is_due_set, 0, 0) == 0 &&
+         napi_create_string_utf8(env, "hsm-signer", NAPI_AUTO_LENGTH, &name) == napi_ok &&
          napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, office, tell_all,
                                          &office->tell) == napi_ok &&
          napi_unref_threadsafe_function(env, office->tell) == napi_ok &&

@@ -9,6 +9,8 @@
 
 #include "node.h"
 
+#include <stdint.h>
+
 /** Where a JavaScript thread is told. Lasts as long as the process. */
 struct office;
 
@@ -29,8 +31,11 @@ int begin_errand(napi_env env, struct errand *errand);
 /** Instead of what follows: nobody is told. On the JavaScript thread. */
 void take_back_errand(napi_env env, struct errand *errand);
 
-/** Has it told, soon. On any thread. */
-void finish_errand(struct errand *errand);
+/**
+ * Has it told, soon; or later by so many nanoseconds, if nothing else has to be told before: so there is more to tell
+ * at once. On any thread.
+ */
+void finish_errand(struct errand *errand, int64_t patience);
 
 /** Calls what is referred to. What it throws is nobody's and ends the process, as it does in every callback. */
 void call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments);

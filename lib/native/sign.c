@@ -25,6 +25,10 @@
 #define MAX_INPUT 128
 #define MAX_SIGNATURE 1024
 
+/* How long one that is done may wait for others before JavaScript is told, of the time that it stood by. */
+#define SHARE_OF_STANDING 0.25
+#define MOST_PATIENCE_MS 4
+
 /* A thread for each C_Sign under way. They stand back a little: each of them has one signature, JavaScript all. */
 static struct crew signers = CREW("hsm-sign", 0, 10);
 
@@ -85,6 +89,16 @@ static struct signing *pass_on(struct signing *signing) {
 }
 
 /*
+ * How long JavaScript need not hear of it, in nanoseconds: while others stand by nothing waits for JavaScript but who
+ * asked for this one, and that one has waited four times as long already.
+ */
+static int64_t patience(const struct signing *signing) {
+  if (signing->inherited_by == 0) return 0;
+  double ms = signing->stood_ms * SHARE_OF_STANDING;
+  return (int64_t)((ms < MOST_PATIENCE_MS ? ms : MOST_PATIENCE_MS) * 1e6);
+}
+
+/*
  * On a thread: no JavaScript here. It is done before the one that has its session begins: so JavaScript is told of it,
  * and to whom the session went, before it is told of that one.
  */
@@ -98,7 +112,7 @@ static struct work *sign_on_thread(struct work *work) {
     signing->verdict = verify(signing->verifier, signing->data, signing->data_length, signing->signature,
                               signing->signature_length);
   struct signing *heir = pass_on(signing);
-  finish_errand(&signing->errand);
+  finish_errand(&signing->errand, patience(signing));
   return heir == NULL ? NULL : &heir->heir.work;
 }
 

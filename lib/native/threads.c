@@ -84,18 +84,22 @@ void take_short_turns(void) {
   syscall(SYS_sched_setattr, 0, &wanted, 0);
 }
 
-/* Signals are for the JavaScript thread. */
-static int start_thread(struct crew *crew) {
-  pthread_t thread;
+int start_thread(pthread_t *thread, void *(*run)(void *), void *argument, const char *name) {
   sigset_t all, former;
-  if (crew->most > 0 && crew->threads == crew->most) return 0;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &former);
-  int result = pthread_create(&thread, NULL, serve, crew);
+  int result = pthread_create(thread, NULL, run, argument);
   pthread_sigmask(SIG_SETMASK, &former, NULL);
   if (result != 0) return 0;
+  pthread_setname_np(*thread, name);
+  return 1;
+}
+
+static int has_another(struct crew *crew) {
+  pthread_t thread;
+  if (crew->most > 0 && crew->threads == crew->most) return 0;
+  if (!start_thread(&thread, serve, crew, crew->name)) return 0;
   pthread_detach(thread);
-  pthread_setname_np(thread, crew->name);
   crew->threads += 1;
   crew->idle += 1;
   return 1;
@@ -123,7 +127,7 @@ int run_on_thread(struct crew *crew, struct work *work) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, end_all_work_at_exit);
   pthread_mutex_lock(&lock);
-  int is_served = crew->queued < crew->idle || start_thread(crew) || crew->threads > 0;
+  int is_served = crew->queued < crew->idle || has_another(crew) || crew->threads > 0;
   if (is_served) {
     put_at_the_end(crew, work);
     wake_one(crew);

@@ -177,6 +177,44 @@ for (const [what, fault] of [
   });
 }
 
+test("while others stand by, what is signed is told several at once", async () => {
+  open(1);
+  const [count, isHeld] = [30, hold()];
+  let turns = 0;
+  let isNewTurn = true;
+  const all = signAll(count).map(async (signed) => {
+    await signed;
+    if (!isNewTurn) return;
+    [turns, isNewTurn] = [turns + 1, false];
+    setImmediate(() => {
+      isNewTurn = true;
+    });
+  });
+  standStill(isHeld);
+  standStillFor(100);
+  simulator.order({ calls: [{ on: "C_Sign", latencyUs: 1_000 }], released: true });
+  await Promise.all(all);
+  // Each for itself would take as many; four milliseconds have room for three.
+  if (PASSES_ON) assert.ok(turns < 0.75 * count, `${turns} turns for ${count} signatures`);
+});
+
+test("one that is signed is told while the one that inherited its session hangs", async () => {
+  open(1);
+  const isHeld = hold();
+  const [first, second, third] = signAll(3);
+  standStill(isHeld);
+  standStillFor(100);
+  const { hung } = simulator.injected();
+  release(next(1, { hangs: true }));
+  await first;
+  await until(() => simulator.injected().hung === hung + 1);
+  release(next(1, { hangs: true }));
+  await second;
+  await until(() => simulator.injected().hung === hung + 2);
+  release();
+  await third;
+});
+
 test("one that inherited a session and hangs is overdue after its own time, and those that wait are told", async () => {
   open(1, 200);
   const isHeld = hold();
