@@ -16,6 +16,11 @@ interface Waiter {
   readonly timer: NodeJS.Timeout;
 }
 
+interface Queue {
+  readonly caller: string;
+  readonly waiters: Waiter[];
+}
+
 /**
  * The queue before the token. Those who wait take turns by caller, one piece of work each, so that a caller with
  * one document is not behind all the documents of another. Where the queue is full, whoever has most in it gives
@@ -25,15 +30,18 @@ export class Admission {
   readonly #options: AdmissionOptions;
   #running = 0;
   #waiting = 0;
-  /** Those who wait, by caller; the first caller's turn is next. A caller of whom nobody waits is not in it. */
-  readonly #queues = new Map<string, Waiter[]>();
+  /**
+   * Those who wait, by caller; the first caller's turn is next. A caller of whom nobody waits is not in it. A list, and
+   * not a Map: see `WaitingLine`.
+   */
+  readonly #queues: Queue[] = [];
 
   constructor(options: AdmissionOptions) {
     this.#options = options;
   }
 
   get state(): { readonly running: number; readonly waiting: number; readonly callers: number } {
-    return { running: this.#running, waiting: this.#waiting, callers: this.#queues.size };
+    return { running: this.#running, waiting: this.#waiting, callers: this.#queues.length };
   }
 
   /**
@@ -61,22 +69,19 @@ export class Admission {
       reject(busy(`it was not its turn for ${this.#options.maxWaitMs} ms`));
     }, this.#options.maxWaitMs);
     const waiter: Waiter = { admit: resolve, refuse: reject, timer };
-    const queue = this.#queues.get(caller);
-    if (queue === undefined) this.#queues.set(caller, [waiter]);
-    else queue.push(waiter);
+    const queue = this.#queueOf(caller);
+    if (queue === undefined) this.#queues.push({ caller, waiters: [waiter] });
+    else queue.waiters.push(waiter);
     this.#waiting += 1;
     return promise;
   }
 
   #admitNext(): void {
-    // A caller's turn over, he goes to the end: the order of a Map is that of insertion.
-    const [next] = this.#queues;
-    if (next === undefined) return;
-    const [caller, queue] = next;
-    const waiter = queue.shift();
-    this.#queues.delete(caller);
-    if (queue.length > 0) this.#queues.set(caller, queue);
-    if (waiter === undefined) return;
+    const queue = this.#queues.shift();
+    const waiter = queue?.waiters.shift();
+    if (queue === undefined || waiter === undefined) return;
+    // A caller's turn over, he goes to the end.
+    if (queue.waiters.length > 0) this.#queues.push(queue);
     this.#waiting -= 1;
     this.#running += 1;
     clearTimeout(waiter.timer);
@@ -89,27 +94,31 @@ export class Admission {
    * @throws SignerError when that is the caller himself
    */
   #makeRoom(caller: string): void {
-    const own = this.#queues.get(caller)?.length ?? 0;
-    let longest: readonly [string, readonly Waiter[]] | undefined;
-    for (const entry of this.#queues) {
-      if (longest === undefined || entry[1].length > longest[1].length) longest = entry;
+    const own = this.#queueOf(caller)?.waiters.length ?? 0;
+    let longest = this.#queues[0];
+    for (const queue of this.#queues) {
+      if (longest === undefined || queue.waiters.length > longest.waiters.length) longest = queue;
     }
-    const last = longest?.[1].at(-1);
+    const last = longest?.waiters.at(-1);
     // One more of his own would make his as long.
-    if (longest === undefined || last === undefined || longest[1].length <= own + 1) {
+    if (longest === undefined || last === undefined || longest.waiters.length <= own + 1) {
       throw busy(`${this.#waiting} others wait already`);
     }
-    this.#remove(longest[0], last);
+    this.#remove(longest.caller, last);
     clearTimeout(last.timer);
     last.refuse(busy("others wait, and have less in the queue"));
   }
 
   #remove(caller: string, waiter: Waiter): void {
-    const queue = this.#queues.get(caller);
+    const queue = this.#queueOf(caller);
     if (queue === undefined) return;
-    queue.splice(queue.indexOf(waiter), 1);
+    queue.waiters.splice(queue.waiters.indexOf(waiter), 1);
     this.#waiting -= 1;
-    if (queue.length === 0) this.#queues.delete(caller);
+    if (queue.waiters.length === 0) this.#queues.splice(this.#queues.indexOf(queue), 1);
+  }
+
+  #queueOf(caller: string): Queue | undefined {
+    return this.#queues.find((queue) => queue.caller === caller);
   }
 }
 

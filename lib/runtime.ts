@@ -27,6 +27,8 @@ export const DENO_LACKS = {
     "a file that may not grow (setrlimit(2)) would end the process: prepareProcess below",
   "exit event after errors":
     "an error that nobody caught would end the process without its last lines of log: prepareProcess below",
+  "timers that let go":
+    "node:timers keeps them in a Map, whose tables let what requests made grow old: there is more garbage to collect",
   "paths through /proc":
     "only --allow-all allows them: the path of AUDIT_FILE has 86 bytes at most, symbolic links resolved",
 } as const;

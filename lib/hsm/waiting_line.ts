@@ -40,8 +40,12 @@ interface Entry<S> {
  */
 export class WaitingLine<S> {
   readonly #timeoutMs: number;
-  /** Those who stand by, by ticket, in the order in which they came. */
-  readonly #standing = new Map<number, Entry<S>>();
+  /**
+   * Those who stand by, in the order in which they came. Not a Map: one that gains and loses a member all the time gets
+   * ever new tables, and V8 has each refer to the next, whose members live until a table that has become old is
+   * collected, and with them all that their requests made.
+   */
+  readonly #standing: Entry<S>[] = [];
   /** Those behind them: the first of these cannot stand by. */
   readonly #others: Entry<S>[] = [];
   /** Those who could not be withdrawn, by ticket: they have a session, and the word of it is on its way. */
@@ -53,7 +57,7 @@ export class WaitingLine<S> {
   }
 
   get length(): number {
-    return this.#standing.size + this.#others.length;
+    return this.#standing.length + this.#others.length;
   }
 
   add(waiter: Waiter<S>): void {
@@ -70,7 +74,7 @@ export class WaitingLine<S> {
   /** The first one, for whom there is a session now; `undefined` where everybody has one already. */
   shift(): Waiter<S> | undefined {
     for (;;) {
-      const [[, first] = [undefined, this.#others[0]]] = this.#standing;
+      const first = this.#standing[0] ?? this.#others[0];
       if (first === undefined) return undefined;
       this.#leave(first);
       const isFree = this.#withdraw(first);
@@ -85,24 +89,23 @@ export class WaitingLine<S> {
    * @throws RangeError when nobody has this ticket
    */
   heir(ticket: number): Place<S> {
-    const entry = this.#standing.get(ticket) ?? this.#served.get(ticket);
-    this.#standing.delete(ticket);
-    this.#served.delete(ticket);
+    const standing = this.#standing.find(({ place }) => place?.ticket === ticket);
+    const entry = standing ?? this.#served.get(ticket);
+    if (standing !== undefined) this.#leave(standing);
+    else this.#served.delete(ticket);
     if (entry?.place === undefined) throw new RangeError(`Cannot hand a session over: nobody has ${ticket}`);
     clearTimeout(entry.timer);
     return entry.place;
   }
 
   refuseAll(error: unknown): void {
-    const all = [...this.#standing.values(), ...this.#others];
-    this.#standing.clear();
-    this.#others.length = 0;
+    const all = [...this.#standing.splice(0), ...this.#others.splice(0)];
     for (const entry of all) this.#refuse(entry, error);
   }
 
   #leave(entry: Entry<S>): void {
-    if (entry.place !== undefined) this.#standing.delete(entry.place.ticket);
-    else this.#others.splice(this.#others.indexOf(entry), 1);
+    const line = entry.place === undefined ? this.#others : this.#standing;
+    line.splice(line.indexOf(entry), 1);
   }
 
   /** Refuses one who has left, unless a session has passed to him meanwhile. */
@@ -132,7 +135,7 @@ export class WaitingLine<S> {
   #stand(entry: Entry<S>, standBy: () => Place<S>): void {
     try {
       entry.place = standBy();
-      this.#standing.set(entry.place.ticket, entry);
+      this.#standing.push(entry);
     } catch (error) {
       this.#refuse(entry, error);
     }

@@ -10,7 +10,8 @@ const FIRST_REQUEST_MS = 1_000;
 
 /** The connections of a server, each with the replies that are due on it. */
 export class Connections {
-  readonly #replies = new Map<Socket, Set<ServerResponse>>();
+  /** Lists, and not sets: see `WaitingLine`. */
+  readonly #replies = new Map<Socket, ServerResponse[]>();
   readonly #refused = new WeakSet<Socket>();
   /** Those on which no request has come yet. */
   readonly #fresh = new Set<Socket>();
@@ -19,7 +20,7 @@ export class Connections {
   #closing = false;
 
   add(socket: Socket): void {
-    this.#replies.set(socket, new Set());
+    this.#replies.set(socket, []);
     if (this.#closing) this.#retired.add(socket);
     this.#fresh.add(socket);
     socket.once("close", () => {
@@ -32,10 +33,10 @@ export class Connections {
   expect(socket: Socket, response: ServerResponse): void {
     const replies = this.#replies.get(socket);
     this.#fresh.delete(socket);
-    replies?.add(response);
+    replies?.push(response);
     response.on("close", () => {
-      replies?.delete(response);
-      if (this.#retired.has(socket) && replies?.size === 0) socket.destroySoon();
+      replies?.splice(replies.indexOf(response), 1);
+      if (this.#retired.has(socket) && replies?.length === 0) socket.destroySoon();
     });
   }
 
@@ -63,7 +64,7 @@ export class Connections {
     for (const [socket, replies] of this.#replies) {
       if (!isConcerned(socket)) continue;
       this.#retired.add(socket);
-      if (replies.size === 0 && isToEnd(socket)) socket.destroy();
+      if (replies.length === 0 && isToEnd(socket)) socket.destroy();
     }
   }
 

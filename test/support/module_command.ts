@@ -17,7 +17,7 @@ export function scriptCommand(text: string): RuntimeCommand {
 function textCommand(loader: readonly string[], text: string, args: readonly string[]): RuntimeCommand {
   const complete = `const args = ${JSON.stringify(args)};\n${text}`;
   const words = IS_DENO
-    ? ["eval", "--import-map", IMPORT_MAP, complete]
+    ? ["eval", "--v8-flags=--expose-gc", "--import-map", IMPORT_MAP, complete]
     : [...loader, "--input-type=module", "-e", complete];
   return { program: process.execPath, args: words };
 }
