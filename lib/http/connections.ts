@@ -35,7 +35,8 @@ export class Connections {
     this.#fresh.delete(socket);
     replies?.push(response);
     response.on("close", () => {
-      replies?.splice(replies.indexOf(response), 1);
+      const index = replies?.indexOf(response) ?? -1;
+      if (index !== -1) replies?.splice(index, 1);
       if (this.#retired.has(socket) && replies?.length === 0) socket.destroySoon();
     });
   }
