@@ -1,5 +1,6 @@
 import { deferred } from "./deferred.ts";
 import { SignerError } from "./errors.ts";
+import { remove } from "./remove.ts";
 
 export interface AdmissionOptions {
   /** Pieces of work that run at once. */
@@ -112,9 +113,9 @@ export class Admission {
   #remove(caller: string, waiter: Waiter): void {
     const queue = this.#queueOf(caller);
     if (queue === undefined) return;
-    queue.waiters.splice(queue.waiters.indexOf(waiter), 1);
+    remove(queue.waiters, waiter);
     this.#waiting -= 1;
-    if (queue.waiters.length === 0) this.#queues.splice(this.#queues.indexOf(queue), 1);
+    if (queue.waiters.length === 0) remove(this.#queues, queue);
   }
 
   #queueOf(caller: string): Queue | undefined {

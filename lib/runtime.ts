@@ -48,7 +48,7 @@ export function lacks(what: Lack): boolean {
  *   longer.
  * - Nothing is made among the old objects because many from the same line lived long. Of a request nothing does, but
  *   under load a chance collection finds all of a moment alive; from then on that line's garbage is old, and to collect
- *   it means to mark the whole heap. It made of the same service in some processes one a fifth slower than in others.
+ *   it means to mark the whole heap: some processes of the same service were a fifth slower than others.
  */
 const V8_FLAGS = ["--heap-growing-percent=30", "--no-parallel-scavenge", "--no-allocation-site-pretenuring"];
 

@@ -38,6 +38,7 @@ const LEAVES: readonly string[] = [
   "lib/errors.ts",
   "lib/exit_codes.ts",
   "lib/log.ts",
+  "lib/remove.ts",
   "lib/native/",
   "lib/runtime.ts",
   "lib/secret.ts",

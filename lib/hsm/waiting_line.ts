@@ -1,4 +1,5 @@
 import { SignerError } from "../errors.ts";
+import { remove } from "../remove.ts";
 
 /** An operation that waits where sessions pass from one operation to the next without the pool. */
 export interface StandBy<T> {
@@ -104,8 +105,7 @@ export class WaitingLine<S> {
   }
 
   #leave(entry: Entry<S>): void {
-    const line = entry.place === undefined ? this.#others : this.#standing;
-    line.splice(line.indexOf(entry), 1);
+    remove(entry.place === undefined ? this.#others : this.#standing, entry);
   }
 
   /** Refuses one who has left, unless a session has passed to him meanwhile. */

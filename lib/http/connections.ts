@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { SignerError } from "../errors.ts";
+import { remove } from "../remove.ts";
 import type { HttpReply } from "./exchange.ts";
 import { problemReply } from "./problems.ts";
 import { REQUEST_ID_HEADER } from "./request_id.ts";
@@ -35,8 +36,7 @@ export class Connections {
     this.#fresh.delete(socket);
     replies?.push(response);
     response.on("close", () => {
-      const index = replies?.indexOf(response) ?? -1;
-      if (index !== -1) replies?.splice(index, 1);
+      if (replies !== undefined) remove(replies, response);
       if (this.#retired.has(socket) && replies?.length === 0) socket.destroySoon();
     });
   }

@@ -3,7 +3,6 @@
 #include "threads.h"
 
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
@@ -22,10 +21,12 @@ struct office {
    */
   _Atomic int64_t due;
   /* The thread that calls then, if nothing else has called before. */
-  int has_bell;
+  atomic_int has_bell;
   pthread_t bell;
-  atomic_int is_closed;
-  sem_t is_due_set;
+  /* For the bell, and for whoever says that there is something to wait for. */
+  pthread_mutex_t lock;
+  pthread_cond_t is_due_set;
+  int is_closed;
 };
 
 #define SECOND 1000000000
@@ -42,26 +43,38 @@ static void call(struct office *office) {
     napi_call_threadsafe_function(office->tell, NULL, napi_tsfn_nonblocking);
 }
 
+static void wait_until(struct office *office, int64_t due) {
+  struct timespec time = {due / SECOND, due % SECOND};
+  pthread_cond_timedwait(&office->is_due_set, &office->lock, &time);
+}
+
 static void *ring(void *argument) {
   struct office *office = argument;
-  for (;;) {
-    while (sem_wait(&office->is_due_set) != 0) continue;
+  pthread_mutex_lock(&office->lock);
+  while (!office->is_closed) {
     int64_t due = atomic_load(&office->due);
-    struct timespec time = {due / SECOND, due % SECOND};
-    if (!atomic_load(&office->is_closed)) clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
-    if (atomic_load(&office->is_closed)) return NULL;
-    /* Another time may have been set meanwhile, for others: whoever did that has raised the semaphore too. */
-    if (due != 0 && atomic_load(&office->due) == due) call(office);
+    if (due == 0) pthread_cond_wait(&office->is_due_set, &office->lock);
+    else if (now() < due) wait_until(office, due);
+    else call(office);
   }
+  pthread_mutex_unlock(&office->lock);
+  return NULL;
+}
+
+static void wake_bell(struct office *office, int is_closed) {
+  pthread_mutex_lock(&office->lock);
+  office->is_closed |= is_closed;
+  pthread_cond_signal(&office->is_due_set);
+  pthread_mutex_unlock(&office->lock);
 }
 
 /* Whether one that is among those that are done is told by then, though nobody calls for it now. */
 static int is_told_by(struct office *office, int64_t then) {
   int64_t due = 0;
   if (atomic_load(&office->is_called)) return 1;
-  if (!office->has_bell) return 0;
+  if (!atomic_load(&office->has_bell)) return 0;
   if (!atomic_compare_exchange_strong(&office->due, &due, then)) return due <= then && now() < due;
-  sem_post(&office->is_due_set);
+  wake_bell(office, 0);
   return 1;
 }
 
@@ -120,7 +133,8 @@ int begin_errand(napi_env env, struct errand *errand) {
   void *data;
   if (napi_get_instance_data(env, &data) != napi_ok || data == NULL) return 0;
   struct office *office = data;
-  if (!office->has_bell) office->has_bell = start_thread(&office->bell, ring, office, "hsm-bell");
+  if (!atomic_load(&office->has_bell))
+    atomic_store(&office->has_bell, start_thread(&office->bell, ring, office, "hsm-bell"));
   if (office->under_way == 0 && napi_ref_threadsafe_function(env, office->tell) != napi_ok) return 0;
   office->under_way += 1;
   errand->office = office;
@@ -137,17 +151,27 @@ void take_back_errand(napi_env env, struct errand *errand) {
 static void close_office(void *data) {
   struct office *office = data;
   await_all_work();
-  atomic_store(&office->is_closed, 1);
-  sem_post(&office->is_due_set);
-  if (office->has_bell) pthread_join(office->bell, NULL);
+  wake_bell(office, 1);
+  if (atomic_load(&office->has_bell)) pthread_join(office->bell, NULL);
   tell_all(NULL, NULL, office, NULL);
+}
+
+static struct office *make_office(void) {
+  pthread_condattr_t by_the_monotonic_clock;
+  struct office *office = calloc(1, sizeof *office);
+  if (office == NULL) return NULL;
+  pthread_mutex_init(&office->lock, NULL);
+  pthread_condattr_init(&by_the_monotonic_clock);
+  pthread_condattr_setclock(&by_the_monotonic_clock, CLOCK_MONOTONIC);
+  pthread_cond_init(&office->is_due_set, &by_the_monotonic_clock);
+  pthread_condattr_destroy(&by_the_monotonic_clock);
+  return office;
 }
 
 int open_office(napi_env env) {
   napi_value name;
-  struct office *office = calloc(1, sizeof *office);
-  return office != NULL && sem_init(&office->is_due_set, 0, 0) == 0 &&
-         napi_create_string_utf8(env, "hsm-signer", NAPI_AUTO_LENGTH, &name) == napi_ok &&
+  struct office *office = make_office();
+  return office != NULL && napi_create_string_utf8(env, "hsm-signer", NAPI_AUTO_LENGTH, &name) == napi_ok &&
          napi_create_threadsafe_function(env, NULL, NULL, name, 0, 1, NULL, NULL, office, tell_all,
                                          &office->tell) == napi_ok &&
          napi_unref_threadsafe_function(env, office->tell) == napi_ok &&

@@ -89,8 +89,9 @@ static struct signing *pass_on(struct signing *signing) {
 }
 
 /*
- * How long JavaScript need not hear of it, in nanoseconds: while others stand by nothing waits for JavaScript but who
- * asked for this one, and that one has waited four times as long already.
+ * How long JavaScript need not hear of it, in nanoseconds: it has nothing to do for a session that has an heir. Who asked
+ * for this one has waited four times as long already; and no more than a quarter of those that stand by run out
+ * meanwhile, before it brings others.
  */
 static int64_t patience(const struct signing *signing) {
   if (signing->inherited_by == 0) return 0;

@@ -95,7 +95,7 @@ int start_thread(pthread_t *thread, void *(*run)(void *), void *argument, const 
   return 1;
 }
 
-static int has_another(struct crew *crew) {
+static int get_another(struct crew *crew) {
   pthread_t thread;
   if (crew->most > 0 && crew->threads == crew->most) return 0;
   if (!start_thread(&thread, serve, crew, crew->name)) return 0;
@@ -127,7 +127,7 @@ int run_on_thread(struct crew *crew, struct work *work) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, end_all_work_at_exit);
   pthread_mutex_lock(&lock);
-  int is_served = crew->queued < crew->idle || has_another(crew) || crew->threads > 0;
+  int is_served = crew->queued < crew->idle || get_another(crew) || crew->threads > 0;
   if (is_served) {
     put_at_the_end(crew, work);
     wake_one(crew);
