@@ -32,8 +32,8 @@ export class Admission {
   #running = 0;
   #waiting = 0;
   /**
-   * Those who wait, by caller; the first caller's turn is next. A caller of whom nobody waits is not in it. A list, and
-   * not a Map: see `WaitingLine`.
+   * Those who wait, by caller; the first caller's turn is next. A caller of whom nobody waits is not in it. A list:
+   * see `remove`.
    */
   readonly #queues: Queue[] = [];
 

@@ -41,11 +41,7 @@ interface Entry<S> {
  */
 export class WaitingLine<S> {
   readonly #timeoutMs: number;
-  /**
-   * Those who stand by, in the order in which they came. Not a Map: one that gains and loses a member all the time gets
-   * ever new tables, and V8 has each refer to the next, whose members live until a table that has become old is
-   * collected, and with them all that their requests made.
-   */
+  /** Those who stand by, in the order in which they came: a list (see `remove`). Heirs are among the first. */
   readonly #standing: Entry<S>[] = [];
   /** Those behind them: the first of these cannot stand by. */
   readonly #others: Entry<S>[] = [];
@@ -90,10 +86,9 @@ export class WaitingLine<S> {
    * @throws RangeError when nobody has this ticket
    */
   heir(ticket: number): Place<S> {
-    const standing = this.#standing.find(({ place }) => place?.ticket === ticket);
-    const entry = standing ?? this.#served.get(ticket);
-    if (standing !== undefined) this.#leave(standing);
-    else this.#served.delete(ticket);
+    const index = this.#standing.findIndex(({ place }) => place?.ticket === ticket);
+    const entry = index === -1 ? this.#served.get(ticket) : this.#standing.splice(index, 1)[0];
+    if (index === -1) this.#served.delete(ticket);
     if (entry?.place === undefined) throw new RangeError(`Cannot hand a session over: nobody has ${ticket}`);
     clearTimeout(entry.timer);
     return entry.place;

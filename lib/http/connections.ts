@@ -11,7 +11,7 @@ const FIRST_REQUEST_MS = 1_000;
 
 /** The connections of a server, each with the replies that are due on it. */
 export class Connections {
-  /** Lists, and not sets: see `WaitingLine`. */
+  /** Lists: see `remove`. */
   readonly #replies = new Map<Socket, ServerResponse[]>();
   readonly #refused = new WeakSet<Socket>();
   /** Those on which no request has come yet. */

@@ -1,11 +1,11 @@
 #include "office.h"
 
+#include "clock.h"
 #include "threads.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct office {
   napi_threadsafe_function tell;
@@ -29,14 +29,6 @@ struct office {
   int is_closed;
 };
 
-#define SECOND 1000000000
-
-static int64_t now(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return (int64_t)time.tv_sec * SECOND + time.tv_nsec;
-}
-
 static void call(struct office *office) {
   atomic_store(&office->due, 0);
   if (!atomic_exchange(&office->is_called, 1))
@@ -44,7 +36,7 @@ static void call(struct office *office) {
 }
 
 static void wait_until(struct office *office, int64_t due) {
-  struct timespec time = {due / SECOND, due % SECOND};
+  struct timespec time = {due / SECOND_NS, due % SECOND_NS};
   pthread_cond_timedwait(&office->is_due_set, &office->lock, &time);
 }
 
@@ -54,7 +46,7 @@ static void *ring(void *argument) {
   while (!office->is_closed) {
     int64_t due = atomic_load(&office->due);
     if (due == 0) pthread_cond_wait(&office->is_due_set, &office->lock);
-    else if (now() < due) wait_until(office, due);
+    else if (now_ns() < due) wait_until(office, due);
     else call(office);
   }
   pthread_mutex_unlock(&office->lock);
@@ -73,7 +65,7 @@ static int is_told_by(struct office *office, int64_t then) {
   int64_t due = 0;
   if (atomic_load(&office->is_called)) return 1;
   if (!atomic_load(&office->has_bell)) return 0;
-  if (!atomic_compare_exchange_strong(&office->due, &due, then)) return due <= then && now() < due;
+  if (!atomic_compare_exchange_strong(&office->due, &due, then)) return due <= then && now_ns() < due;
   wake_bell(office, 0);
   return 1;
 }
@@ -83,7 +75,7 @@ void finish_errand(struct errand *errand, int64_t patience) {
   struct errand *former = atomic_load(&office->done);
   do errand->next = former;
   while (!atomic_compare_exchange_weak(&office->done, &former, errand));
-  if (patience <= 0 || !is_told_by(office, now() + patience)) call(office);
+  if (patience <= 0 || !is_told_by(office, now_ns() + patience)) call(office);
 }
 
 void call_back(napi_env env, napi_ref callback, size_t count, const napi_value *arguments) {

@@ -8,6 +8,7 @@
  * Where there are more callers than sessions, the thread that has signed goes on with the next of them in the same
  * session (relay.h), and JavaScript hears of it afterwards.
  */
+#include "clock.h"
 #include "library.h"
 #include "node.h"
 #include "office.h"
@@ -19,7 +20,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* A DigestInfo around SHA-512 has 83 bytes, a signature of RSA-8192 has 1,024. */
 #define MAX_INPUT 128
@@ -61,9 +61,7 @@ struct signing {
 };
 
 static double now_ms(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+  return (double)now_ns() / 1e6;
 }
 
 static CK_RV sign_by_token(struct signing *signing) {
@@ -89,9 +87,9 @@ static struct signing *pass_on(struct signing *signing) {
 }
 
 /*
- * How long JavaScript need not hear of it, in nanoseconds: it has nothing to do for a session that has an heir. Who asked
- * for this one has waited four times as long already; and no more than a quarter of those that stand by run out
- * meanwhile, before it brings others.
+ * How long JavaScript need not hear of it, in nanoseconds: it has nothing to do for a session that has an heir. Who
+ * asked for this one has waited four times as long already; and no more than a quarter of those that stand by are used
+ * up meanwhile, before it brings others.
  */
 static int64_t patience(const struct signing *signing) {
   if (signing->inherited_by == 0) return 0;
