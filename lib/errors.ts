@@ -59,6 +59,7 @@ export type ErrorCode =
   | "ERR_DOCUMENT_EMPTY"
   | "ERR_DIGEST_INVALID"
   | "ERR_DIGEST_MISMATCH"
+  | "ERR_CLIENT_GONE"
   | "ERR_STOPPING";
 
 /**

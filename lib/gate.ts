@@ -68,7 +68,7 @@ export class Gate {
    *
    * @param isGone whether he waits no more: what was waited for in vain costs the token nothing
    * @param timings takes how long that was
-   * @throws SignerError `ERR_TOKEN_BUSY`; and whatever `sign` throws
+   * @throws SignerError `ERR_TOKEN_BUSY`, `ERR_CLIENT_GONE`; and whatever `sign` throws
    */
   sign<T>(
     { caller, isGone }: { readonly caller: Caller; isGone(): boolean },
@@ -78,7 +78,7 @@ export class Gate {
     const asked = performance.now();
     return this.#admission.run(caller.name, () => {
       timings.queueMs += performance.now() - asked;
-      if (isGone()) throw new SignerError("ERR_BODY_INCOMPLETE", "Cannot answer: the client has gone away");
+      if (isGone()) throw new SignerError("ERR_CLIENT_GONE", "Cannot answer: the client has gone away");
       return sign();
     });
   }

@@ -18,6 +18,7 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, Problem>>> = {
   ERR_JSON_MALFORMED: { status: 400 },
   ERR_BASE64_MALFORMED: { status: 400 },
   ERR_BODY_INCOMPLETE: { status: 400 },
+  ERR_CLIENT_GONE: { status: 400 },
   ERR_UNAUTHENTICATED: { status: 401 },
   ERR_FORBIDDEN: { status: 403 },
   ERR_DIGEST_NOT_GRANTED: { status: 403 },
