@@ -24,6 +24,8 @@ export function runJob<Job, Result>(
     env: { ...process.env, ...environment },
     serialization: "advanced",
     timeout: LIMIT_MS,
+    // A session of its own: what it asks the scheduler for is for nothing else.
+    detached: true,
   });
   return new Promise((resolve, reject) => {
     child.once("message", (result) => resolve(result as Result));
