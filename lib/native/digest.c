@@ -6,7 +6,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Bytes of a document that are hashed where they come: what has no more is not worth a thread. */
 #define AT_ONCE (128 * 1024)
@@ -207,14 +206,13 @@ static void give(struct digest *digest) {
   if (!run_on_thread(&hashers, &digest->work)) hash_on_thread(&digest->work);
 }
 
-static void count_cores(void) {
-  long cores = sysconf(_SC_NPROCESSORS_ONLN);
-  if (cores > 2) hashers.most = (unsigned)cores - 1;
+static void leave_one_core(void) {
+  if (cores() > 2) hashers.most = cores() - 1;
 }
 
 struct digest *begin_digest(const char *hash) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
-  pthread_once(&once, count_cores);
+  pthread_once(&once, leave_one_core);
   if (!has_openssl()) return NULL;
   struct digest *digest = calloc(1, sizeof *digest);
   EVP_MD *algorithm = openssl.EVP_MD_fetch(NULL, hash, NULL);

@@ -29,7 +29,11 @@
 #define SHARE_OF_STANDING 0.25
 #define MOST_PATIENCE_MS 4
 
-/* A thread for each C_Sign under way. They stand back a little: each of them has one signature, JavaScript all. */
+/*
+ * A thread for each C_Sign under way. More of them than there are cores stand back: each has one signature, JavaScript
+ * all. As many as there are cores need not: where no more is to be signed, nothing else is as urgent.
+ */
+static struct crew first_signers = CREW("hsm-sign", 1, 0);
 static struct crew signers = CREW("hsm-sign", 0, 10);
 
 struct signing {
@@ -263,9 +267,18 @@ static struct signing *read_signing(napi_env env, const napi_value *arguments) {
   return NULL;
 }
 
+static void count_first_signers(void) {
+  first_signers.most = cores();
+}
+
 static int begin(napi_env env, struct signing *signing) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, count_first_signers);
   if (!begin_errand(env, &signing->errand)) return 0;
-  if (run_on_thread(&signers, &signing->heir.work)) return 1;
+  struct work *work = &signing->heir.work;
+  if (run_at_once(&first_signers, work) || run_on_thread(&signers, work)) return 1;
+  /* No thread can be had any more: it waits for one of those that are there. */
+  if (run_on_thread(&first_signers, work)) return 1;
   take_back_errand(env, &signing->errand);
   return 0;
 }

@@ -105,6 +105,11 @@ static int get_another(struct crew *crew) {
   return 1;
 }
 
+unsigned cores(void) {
+  long found = sysconf(_SC_NPROCESSORS_ONLN);
+  return found > 1 ? (unsigned)found : 1;
+}
+
 void await_all_work(void) {
   pthread_mutex_lock(&lock);
   while (unfinished > 0) pthread_cond_wait(&all_is_done, &lock);
@@ -123,17 +128,25 @@ static void end_all_work_at_exit(void) {
   atexit(end_all_work);
 }
 
-int run_on_thread(struct crew *crew, struct work *work) {
+static int run(struct crew *crew, struct work *work, int may_wait) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   pthread_once(&once, end_all_work_at_exit);
   pthread_mutex_lock(&lock);
-  int is_served = crew->queued < crew->idle || get_another(crew) || crew->threads > 0;
+  int is_served = crew->queued < crew->idle || get_another(crew) || (may_wait && crew->threads > 0);
   if (is_served) {
     put_at_the_end(crew, work);
     wake_one(crew);
   }
   pthread_mutex_unlock(&lock);
   return is_served;
+}
+
+int run_on_thread(struct crew *crew, struct work *work) {
+  return run(crew, work, 1);
+}
+
+int run_at_once(struct crew *crew, struct work *work) {
+  return run(crew, work, 0);
 }
 
 int is_work_waiting(struct crew *crew) {

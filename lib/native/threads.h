@@ -45,8 +45,14 @@ struct crew {
 /** Runs it on a thread, soon; 0 where there is no thread and none can be had. */
 int run_on_thread(struct crew *crew, struct work *work);
 
+/** The same; but 0, too, where all threads that the crew may have are at work. */
+int run_at_once(struct crew *crew, struct work *work);
+
 /** Has a thread of its own run something; signals are for the JavaScript thread. 0 where none can be had. */
 int start_thread(pthread_t *thread, void *(*run)(void *), void *argument, const char *name);
+
+/** How many threads can run at once. */
+unsigned cores(void);
 
 /** Whether something waits for a thread of the crew. */
 int is_work_waiting(struct crew *crew);

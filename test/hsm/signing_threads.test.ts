@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { beforeEach, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import { signatureAlgorithm } from "../../lib/algorithms.ts";
@@ -29,6 +30,14 @@ function signing(sessions: number, text: string): string {
     ${text}`;
 }
 
+/** Of the threads of a process that are called so, the least first (proc(5), the 19th field). */
+function niceValues(pid: number | undefined, name: string): string[] {
+  // By a program: Deno lets nobody read there without all permissions at once.
+  const threads = execFileSync("sh", ["-c", `cat /proc/${pid}/task/*/stat`], { encoding: "utf8" });
+  const found = threads.matchAll(new RegExp(`^\\d+ \\(${name}\\) (?:\\S+ ){16}(\\S+)`, "gm"));
+  return [...found].map(([, value = ""]) => value).toSorted();
+}
+
 test("there is a signature under way for each session, however few threads libuv has", async () => {
   const sessions = 12;
   simulator.order({ calls: [{ on: "C_Sign", hangs: true, times: sessions }] });
@@ -36,6 +45,15 @@ test("there is a signature under way for each session, however few threads libuv
   const all = `const signatures = await Promise.all(Array.from({ length: ${sessions} }, sign));`;
   const child = startModule(signing(sessions, `${all} console.log(signatures.length);`));
   await until(() => simulator.injected().hung === before + sessions);
+  const cores = Number(execFileSync("getconf", ["_NPROCESSORS_ONLN"]));
+  const [own = ""] = niceValues(child.child.pid, "(?!hsm-).*");
+  const first = Array(Math.min(cores, sessions)).fill(own);
+  const others = Array(Math.max(sessions - cores, 0)).fill("10");
+  assert.deepEqual(
+    niceValues(child.child.pid, "hsm-sign"),
+    [...first, ...others].toSorted(),
+    "more than cores stand back",
+  );
   simulator.order({ released: true });
   assert.equal((await child.output()).trim(), String(sessions));
   assert.equal(await child.ended, 0);
